@@ -1,0 +1,185 @@
+"""The domain's words for a conversation and for what a worker streams back.
+
+The same shapes as `swarm.common.v1` and `swarm.inference.v1`, free of gRPC; `chat_proto.py` converts.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+
+class Role(StrEnum):
+    SYSTEM = "system"
+    USER = "user"
+    ASSISTANT = "assistant"
+    TOOL = "tool"
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCall:
+    """`arguments_json` is the JSON text of an object, exactly as generated."""
+
+    id: str
+    name: str
+    arguments_json: str
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    role: Role
+    content: str = ""
+    reasoning_content: str = ""
+    tool_calls: tuple[ToolCall, ...] = ()
+    tool_call_id: str = ""
+    name: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Tool:
+    """`parameters_json` is a JSON Schema as text; empty: an object without parameters."""
+
+    name: str
+    description: str = ""
+    parameters_json: str = ""
+
+
+class ToolChoiceMode(StrEnum):
+    AUTO = "auto"
+    NONE = "none"
+    REQUIRED = "required"
+    NAMED = "named"
+
+
+@dataclass(frozen=True, slots=True)
+class ToolChoice:
+    mode: ToolChoiceMode = ToolChoiceMode.AUTO
+    name: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Sampling:
+    """None: the model's own recommendation, or no limit for `max_tokens` but the context."""
+
+    temperature: float | None = None
+    top_p: float | None = None
+    top_k: int | None = None
+    min_p: float | None = None
+    frequency_penalty: float | None = None
+    presence_penalty: float | None = None
+    seed: int | None = None
+    max_tokens: int | None = None
+    stop: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ChatRequest:
+    model: str
+    messages: tuple[Message, ...]
+    tools: tuple[Tool, ...] = ()
+    tool_choice: ToolChoice = field(default_factory=ToolChoice)
+    parallel_tool_calls: bool = True
+    sampling: Sampling = field(default_factory=Sampling)
+    candidates: int = 1
+    session_id: str = ""
+    parent_session_id: str = ""
+
+
+class FinishReason(StrEnum):
+    STOP = "stop"
+    LENGTH = "length"
+    TOOL_CALLS = "tool_calls"
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """First event, before any prefill: the request is valid, fits and is in the queue."""
+
+    model: str
+    prompt_tokens: int
+    context_length: int
+    worker: str
+
+
+@dataclass(frozen=True, slots=True)
+class PrefillProgress:
+    done_tokens: int
+    total_tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class ContentDelta:
+    candidate: int
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class ReasoningDelta:
+    candidate: int
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCallStarted:
+    candidate: int
+    index: int
+    id: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCallArguments:
+    candidate: int
+    index: int
+    fragment: str
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCallEnded:
+    """The call is complete; a call without this event was cut off and must not be run."""
+
+    candidate: int
+    index: int
+
+
+@dataclass(frozen=True, slots=True)
+class CandidateFinished:
+    """`logprob_sum` is the sum of natural logarithms over the candidate's sampled tokens."""
+
+    candidate: int
+    reason: FinishReason
+    completion_tokens: int
+    reasoning_tokens: int = 0
+    logprob_sum: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Last event. `cached_tokens` of the prompt were not computed again; the rest counts all candidates."""
+
+    prompt_tokens: int
+    cached_tokens: int
+    completion_tokens: int
+    reasoning_tokens: int = 0
+
+
+ChatEvent = (
+    Accepted
+    | PrefillProgress
+    | ContentDelta
+    | ReasoningDelta
+    | ToolCallStarted
+    | ToolCallArguments
+    | ToolCallEnded
+    | CandidateFinished
+    | Usage
+)
+
+
+@dataclass(frozen=True, slots=True)
+class ModelInfo:
+    id: str
+    context_length: int
+    tool_format: str
+    created_unix: int
+    display_name: str = ""

@@ -1,0 +1,153 @@
+"""One configuration for all processes: built-in defaults < swarm.toml < SWARM_… in the environment < flags.
+
+`load()` also remembers where each value came from, for `swarm config`.
+"""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from services.common.errors import invalid
+
+ENVIRONMENT_PREFIX = "SWARM_"
+
+
+def default_home() -> Path:
+    """$XDG_STATE_HOME/local-swarm, or ~/.local/state/local-swarm."""
+    base = os.environ.get("XDG_STATE_HOME")
+    return (Path(base) if base else Path.home() / ".local" / "state") / "local-swarm"
+
+
+class Settings(BaseModel):
+    """Every key is also SWARM_<KEY> in the environment. Times are in seconds, sizes in bytes."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+
+    home: Path = Field(default_factory=default_home, description="state, logs and sockets of this swarm")
+    host: str = Field("127.0.0.1", description="address that every service binds")
+    port: int = Field(17615, ge=1, le=65525, description="gateway; the other ports follow it")
+    tool_server_port: int | None = Field(None, ge=1, le=65535, description="default: port + 1")
+    consensus_port: int | None = Field(None, ge=1, le=65535, description="default: port + 2")
+    discovery_port: int | None = Field(None, ge=1, le=65535, description="default: port + 3")
+    worker_port: int | None = Field(None, ge=1, le=65535, description="default: port + 4")
+
+    model: str = Field("built-in", description="built-in, a path to a .gguf, or hf:owner/repo:file.gguf")
+    instances: int = Field(3, ge=1, le=32, description="candidates that vote on a tool call")
+    context: int = Field(0, ge=0, description="KV cells of the worker; 0: as the model and the memory allow")
+    slots: int = Field(16, ge=1, le=256, description="sequences decoded together")
+    queue: int = Field(64, ge=1, description="requests that may wait; more are refused with 429")
+    threads: int = Field(0, ge=0, description="threads of the engine; 0: as many as cores")
+    batch: int = Field(512, ge=32, le=4096, description="tokens of one decode step")
+    gpu_layers: int = Field(-1, ge=-1, description="layers put on the GPU; -1: all that fit")
+
+    request_timeout: float = Field(600.0, gt=0, description="longest life of one request")
+    round_timeout: float = Field(120.0, gt=0, description="longest wait for all votes after the leader ended")
+    agent_steps: int = Field(12, ge=1, le=100, description="model turns of one local-swarm-agent request")
+    heartbeat: float = Field(5.0, gt=0, description="pause after which a waiting stream sends a comment")
+    drain: float = Field(10.0, ge=0, description="how long a stopping service finishes what it has begun")
+
+    lease_ttl: float = Field(20.0, gt=0, le=30, description="a member that is silent for so long is gone")
+    lease_renew: float = Field(5.0, gt=0, description="pause between renewals of a lease")
+
+    tools_root: Path | None = Field(None, description="folder of the tool sessions; default: <home>/sessions")
+    tool_timeout: float = Field(120.0, gt=0, description="longest run of one tool")
+    tool_output_limit: int = Field(50_000, ge=1_000, description="bytes of output that a tool may return")
+    sandbox: Literal["bubblewrap", "none"] = Field(
+        "bubblewrap", description="how bash is contained; none runs it bare, with your rights"
+    )
+
+    worker_name: str = Field("", description="name of the worker; empty: drawn once and kept in the home")
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="what is logged")
+    max_body: int = Field(32 * 1024 * 1024, ge=1024, description="largest HTTP body")
+
+    @field_validator("home", "tools_root", mode="after")
+    @classmethod
+    def _absolute(cls, value: Path | None) -> Path | None:
+        return None if value is None else value.expanduser().resolve()
+
+    @field_validator("host", mode="after")
+    @classmethod
+    def _loopback(cls, value: str) -> str:
+        if value not in ("127.0.0.1", "::1", "localhost"):
+            raise ValueError("only loopback is served for now (127.0.0.1 or ::1)")
+        return value
+
+    def address(self, service: Literal["gateway", "tool_server", "consensus", "discovery", "worker"]) -> str:
+        """host:port of a service of this box."""
+        chosen = {
+            "gateway": self.port,
+            "tool_server": self.tool_server_port or self.port + 1,
+            "consensus": self.consensus_port or self.port + 2,
+            "discovery": self.discovery_port or self.port + 3,
+            "worker": self.worker_port or self.port + 4,
+        }[service]
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{host}:{chosen}"
+
+    @property
+    def sessions_folder(self) -> Path:
+        return self.tools_root or self.home / "sessions"
+
+    def environment(self) -> dict[str, str]:
+        """These settings as SWARM_… variables, for the processes that a supervisor starts."""
+        return {
+            ENVIRONMENT_PREFIX + key.upper(): str(value)
+            for key, value in self.model_dump(mode="json").items()
+            if value is not None
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """Settings and the origin of each key: `default`, the file's path, `environment` or `flag`."""
+
+    settings: Settings
+    origin: Mapping[str, str]
+
+
+def config_file(environ: Mapping[str, str]) -> Path | None:
+    """SWARM_CONFIG, else ./swarm.toml, else swarm.toml in the user's configuration folder."""
+    if chosen := environ.get("SWARM_CONFIG"):
+        return Path(chosen)
+    base = environ.get("XDG_CONFIG_HOME") or str(Path.home() / ".config")
+    for candidate in (Path("swarm.toml"), Path(base) / "local-swarm" / "swarm.toml"):
+        if candidate.is_file():
+            return candidate
+    return None
+
+
+def load(flags: Mapping[str, Any] | None = None, environ: Mapping[str, str] | None = None) -> Loaded:
+    """Merges the sources. Raises SwarmError INVALID_FIELD naming the key, its origin and what is expected."""
+    environ = os.environ if environ is None else environ
+    values: dict[str, Any] = {}
+    origin: dict[str, str] = dict.fromkeys(Settings.model_fields, "default")
+
+    if (path := config_file(environ)) is not None:
+        try:
+            table = tomllib.loads(path.read_text(encoding="utf-8"))
+        except (OSError, tomllib.TOMLDecodeError) as error:
+            raise invalid("SWARM_CONFIG", f"{path}: {error}") from error
+        values.update(table)
+        origin.update(dict.fromkeys(table, str(path)))
+    for key in Settings.model_fields:
+        if (text := environ.get(ENVIRONMENT_PREFIX + key.upper())) not in (None, ""):
+            values[key] = text
+            origin[key] = "environment"
+    for key, value in (flags or {}).items():
+        if value is not None:
+            values[key] = value
+            origin[key] = "flag"
+
+    try:
+        return Loaded(Settings(**values), origin)
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(str(part) for part in first["loc"])
+        raise invalid(key, f"{key} (from {origin.get(key, 'unknown')}): {first['msg']}") from error
