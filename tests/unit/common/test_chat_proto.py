@@ -1,0 +1,103 @@
+"""Every domain word survives the wire, and a wrong message is refused by name."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from services.common import chat
+from services.common.chat_proto import event_from_proto, event_to_proto, request_from_proto, request_to_proto
+from services.common.errors import Reason, SwarmError
+from swarm.common.v1 import chat_pb2
+from swarm.inference.v1 import inference_pb2 as pb
+
+# Protobuf strings are UTF-8: no lone surrogates.
+text = st.text(st.characters(exclude_categories=("Cs",)), max_size=20)
+small = st.integers(0, 2**31 - 1)
+number = st.floats(allow_nan=False, allow_infinity=False)
+calls = st.builds(chat.ToolCall, text, text, text)
+messages = st.builds(
+    chat.Message,
+    role=st.sampled_from(chat.Role),
+    content=text,
+    reasoning_content=text,
+    tool_calls=st.lists(calls, max_size=2).map(tuple),
+    tool_call_id=text,
+    name=text,
+)
+samplings = st.builds(
+    chat.Sampling,
+    temperature=st.none() | number,
+    top_p=st.none() | number,
+    top_k=st.none() | small,
+    min_p=st.none() | number,
+    frequency_penalty=st.none() | number,
+    presence_penalty=st.none() | number,
+    seed=st.none() | st.integers(-(2**63), 2**63 - 1),
+    max_tokens=st.none() | small,
+    stop=st.lists(text, max_size=2).map(tuple),
+)
+requests = st.builds(
+    chat.ChatRequest,
+    model=text,
+    messages=st.lists(messages, min_size=1, max_size=3).map(tuple),
+    tools=st.lists(st.builds(chat.Tool, text, text, text), max_size=2).map(tuple),
+    tool_choice=st.builds(chat.ToolChoice, st.sampled_from(chat.ToolChoiceMode), text),
+    parallel_tool_calls=st.booleans(),
+    sampling=samplings,
+    candidates=st.integers(1, 64),
+    session_id=text,
+    parent_session_id=text,
+)
+events = st.one_of(
+    st.builds(chat.Accepted, text, small, small, text),
+    st.builds(chat.PrefillProgress, small, small),
+    st.builds(chat.ContentDelta, small, text),
+    st.builds(chat.ReasoningDelta, small, text),
+    st.builds(chat.ToolCallStarted, small, small, text, text),
+    st.builds(chat.ToolCallArguments, small, small, text),
+    st.builds(chat.ToolCallEnded, small, small),
+    st.builds(chat.CandidateFinished, small, st.sampled_from(chat.FinishReason), small, small, number),
+    st.builds(chat.Usage, small, small, small, small),
+)
+
+
+@given(requests)
+def test_a_request_comes_back_as_it_was_sent(request: chat.ChatRequest) -> None:
+    wire = request_to_proto(request).SerializeToString()
+    assert request_from_proto(pb.ChatRequest.FromString(wire)) == request
+
+
+@given(events)
+def test_an_event_comes_back_as_it_was_sent(event: chat.ChatEvent) -> None:
+    wire = event_to_proto(event).SerializeToString()
+    assert event_from_proto(pb.ChatEvent.FromString(wire)) == event
+
+
+def _refused(message: pb.ChatRequest) -> SwarmError:
+    with pytest.raises(SwarmError) as caught:
+        request_from_proto(message)
+    assert caught.value.reason is Reason.INVALID_FIELD
+    return caught.value
+
+
+def test_wrong_requests_are_refused_by_field() -> None:
+    user = chat_pb2.Message(role=chat_pb2.ROLE_USER, content="hi")
+    assert _refused(pb.ChatRequest()).param == "messages"
+    assert _refused(pb.ChatRequest(messages=[user, chat_pb2.Message()])).param == "messages[1].role"
+    assert _refused(pb.ChatRequest(messages=[user], candidates=-1)).param == "candidates"
+
+
+def test_absent_fields_take_their_meaning() -> None:
+    user = chat_pb2.Message(role=chat_pb2.ROLE_USER, content="hi")
+    request = request_from_proto(pb.ChatRequest(messages=[user]))
+    assert request.candidates == 1
+    assert request.parallel_tool_calls
+    assert request.sampling == chat.Sampling()
+    assert request.tool_choice.mode is chat.ToolChoiceMode.AUTO
+
+
+def test_an_event_of_an_unknown_kind_is_refused() -> None:
+    with pytest.raises(SwarmError):
+        event_from_proto(pb.ChatEvent())
