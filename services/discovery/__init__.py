@@ -1,0 +1,1 @@
+"""Who is there: members hold leases, watchers are told of every change."""
