@@ -1,0 +1,106 @@
+"""A model's own chat template: a request becomes the prompt that the model was trained on."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from jinja2.exceptions import TemplateError, TemplateSyntaxError
+
+from services.common.chat import ChatRequest
+from services.common.errors import Reason, SwarmError
+from services.inference_worker.chat.conversation import message_dicts, offered_tools, tool_dicts
+from services.inference_worker.chat.sandbox import ChatEnvironment, render
+
+_PROBE_KEY = "probe_key"
+_PROBE_VALUE = "probe_value"
+
+
+class ChatTemplate:
+    """`source` is jinja2 text as GGUF files carry it; `bos` and `eos` are the texts of these tokens, which
+    templates may print; `model` names the model in errors.
+
+    Nothing of a request is kept: rendering is safe from several threads.
+    """
+
+    def __init__(self, source: str, bos: str, eos: str, model: str) -> None:
+        """Raises SwarmError MODEL_FILE_INVALID when the source is no template."""
+        self.source = source
+        self.model = model
+        self._tokens = {"bos_token": bos, "eos_token": eos}
+        self._environment = ChatEnvironment()
+        try:
+            self._compiled = self._environment.from_string(source)
+        except (TemplateSyntaxError, RecursionError) as error:
+            where = f" (line {error.lineno})" if isinstance(error, TemplateSyntaxError) else ""
+            raise SwarmError(
+                Reason.MODEL_FILE_INVALID,
+                f"The chat template of {model} cannot be read: {error}{where}",
+            ) from error
+        self.arguments_as_text = self._wants_text()
+
+    def render(self, request: ChatRequest) -> str:
+        """The prompt up to where the assistant's turn begins.
+
+        Raises SwarmError INVALID_FIELD when a tool's schema or an earlier call's arguments are not JSON
+        objects, TEMPLATE_FAILED with the template's own words when it refuses the conversation.
+        """
+        tools = offered_tools(request)
+        return self.render_messages(
+            message_dicts(request.messages, self.arguments_as_text),
+            tool_dicts(tools) if tools else None,
+        )
+
+    def render_messages(
+        self,
+        messages: list[dict[str, Any]],
+        tools: list[dict[str, Any]] | None,
+        add_generation_prompt: bool = True,
+    ) -> str:
+        """Renders dicts in OpenAI's shape as they are. Raises SwarmError TEMPLATE_FAILED."""
+        variables = {
+            "messages": messages,
+            "tools": tools,
+            "documents": None,
+            "add_generation_prompt": add_generation_prompt,
+            **self._tokens,
+        }
+        try:
+            return render(self._environment, self._compiled, variables)
+        except TemplateError as error:
+            raise self._failed(f"refuses this conversation: {error.message or error}") from error
+        except (
+            Exception
+        ) as error:  # a template is foreign code: whatever its expressions raise is its failure
+            raise self._failed(f"fails on this conversation: {type(error).__name__}: {error}") from error
+
+    def _failed(self, what: str) -> SwarmError:
+        return SwarmError(
+            Reason.TEMPLATE_FAILED, f"The chat template of {self.model} {what}", param="messages"
+        )
+
+    def _wants_text(self) -> bool:
+        """Whether earlier calls' arguments must come as JSON text: decided once, by rendering both forms.
+
+        Most templates serialise a mapping themselves. Those that print the arguments as they stand turn a
+        mapping into Python's notation, or fail on it.
+        """
+        as_mapping = self._probe({_PROBE_KEY: _PROBE_VALUE})
+        if as_mapping is not None and f"'{_PROBE_KEY}'" not in as_mapping:
+            return False
+        as_text = self._probe(f'{{"{_PROBE_KEY}": "{_PROBE_VALUE}"}}')
+        return as_text is not None and f'"{_PROBE_KEY}": "{_PROBE_VALUE}"' in as_text
+
+    def _probe(self, arguments: dict[str, str] | str) -> str | None:
+        function = {"name": "probe", "arguments": arguments}
+        messages: list[dict[str, Any]] = [
+            {"role": "user", "content": "probe"},
+            {
+                "role": "assistant",
+                "content": "",
+                "tool_calls": [{"id": "call00000", "type": "function", "function": function}],
+            },
+        ]
+        try:
+            return self.render_messages(messages, None, add_generation_prompt=False)
+        except SwarmError:
+            return None  # the refusal is the answer: this template does not take calls in this form
