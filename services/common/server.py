@@ -85,6 +85,6 @@ class ServiceServer:
         await self.grpc.stop(self._drain)
         log.info("stopped")
 
-    async def _set_health(self, status: health_pb2.HealthCheckResponse.ServingStatus.ValueType) -> None:
+    async def _set_health(self, status: int) -> None:
         for name in self._names:
             await self._health.set(name, status)

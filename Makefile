@@ -1,0 +1,67 @@
+# Every target is a thin call of the `swarm` command; `make help` lists them.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+SWARM := $(BIN)/swarm
+
+.DEFAULT_GOAL := help
+.PHONY: help setup setup-dev up down status logs config opencode test test-unit test-e2e lint format lock \
+        eval-model train-model clean
+
+help: ## Show the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@echo "  Settings: MODEL=path|hf:owner/repo:file.gguf  INSTANCES=3  PORT=17615  FOREGROUND=1  SWARM_HOME=folder"
+
+setup: ## Set up .venv: locked packages and the inference engine, compiled for this machine
+	@$(PYTHON) services/cli/bootstrap.py
+
+setup-dev:
+	@$(PYTHON) services/cli/bootstrap.py --dev
+
+up: setup ## Start the swarm and return when it is ready
+	@$(SWARM) up $(if $(MODEL),--model "$(MODEL)") $(if $(INSTANCES),--instances "$(INSTANCES)") \
+	  $(if $(PORT),--port "$(PORT)") $(if $(FOREGROUND),--foreground)
+
+down: ## Stop the swarm
+	@if [ -x $(SWARM) ]; then $(SWARM) down; else echo "Nothing is set up here, so nothing runs."; fi
+
+status: setup ## Show processes, workers and models
+	@$(SWARM) status
+
+logs: setup ## Follow the logs (SERVICE=worker for one)
+	@$(SWARM) logs --follow $(SERVICE)
+
+config: setup ## Show every setting with its origin
+	@$(SWARM) config
+
+opencode: setup ## Write an opencode.json for this swarm beside its state, and say how to use it
+	@$(SWARM) opencode
+
+test: setup-dev ## Lint, types, contracts and all tests
+	@PYTHON=$(PYTHON) tests/run $(ARGS)
+
+test-unit: setup-dev ## The fast tests only
+	@$(BIN)/python -m pytest tests/unit tests/conformance $(ARGS)
+
+test-e2e: setup-dev ## Real processes and real clients only
+	@tests/tools/install
+	@$(BIN)/python -m pytest tests/e2e $(ARGS)
+
+lint: setup-dev ## Formatting, lint, types, import rules, contracts
+	@tests/lint
+
+format: setup-dev ## Format sources and contracts
+	@$(BIN)/ruff check --fix --quiet . && $(BIN)/ruff format --quiet .
+	@cd protos && ../$(BIN)/buf format --write
+
+lock: setup-dev ## Renew the locked versions and hashes
+	@tests/tools/lock
+
+eval-model: setup ## Evaluate the built-in model on its four sets
+	@$(BIN)/python -m deploy.built_in_model.evaluate $(ARGS)
+
+train-model: setup ## Train the built-in model anew (needs deploy/built_in_model/requirements-train.txt)
+	@$(BIN)/python -m deploy.built_in_model.train $(ARGS)
+
+clean: ## Remove what was set up here (the state folder stays)
+	@rm -rf $(VENV) protos/gen build dist
