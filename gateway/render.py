@@ -1,0 +1,63 @@
+"""What an answer's chunks and its whole body have in common: identity, usage, ballots. Pure."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from dataclasses import dataclass, field
+from typing import Any
+
+from gateway.events import AnswerReader
+from swarm.consensus.v1 import consensus_pb2 as pb
+from swarm.inference.v1 import inference_pb2
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """`id` and `created` (Unix seconds), the same in all chunks of an answer."""
+
+    id: str = field(default_factory=lambda: f"chatcmpl-{secrets.token_hex(16)}")
+    created: int = field(default_factory=lambda: int(time.time()))
+
+
+def usage_object(usage: inference_pb2.Usage) -> dict[str, Any]:
+    """OpenAI's usage; completion tokens are those of all choices together."""
+    return {
+        "prompt_tokens": usage.prompt_tokens,
+        "completion_tokens": usage.completion_tokens,
+        "total_tokens": usage.prompt_tokens + usage.completion_tokens,
+        "prompt_tokens_details": {"cached_tokens": usage.cached_tokens},
+        "completion_tokens_details": {"reasoning_tokens": usage.reasoning_tokens},
+    }
+
+
+def swarm_object(reader: AnswerReader) -> dict[str, Any]:
+    """The extension key `swarm`: who answered, and how it was decided if there was a vote."""
+    about: dict[str, Any] = {"worker": reader.accepted.worker if reader.accepted else ""}
+    if (ballots := reader.ballots) is not None:
+        about |= {
+            "strategy": ballots.strategy,
+            "quorum": ballots.quorum,
+            "decided": ballots.decided,
+            "round": ballots.round,
+            "generated_tokens": ballots.generated_tokens,
+            "ballots": [_ballot(ballot) for ballot in ballots.ballots],
+        }
+    return about
+
+
+def _ballot(ballot: pb.Ballot) -> dict[str, Any]:
+    return {
+        "worker": ballot.worker,
+        "candidate": ballot.candidate,
+        "key": ballot.key,
+        "summary": ballot.summary,
+        "weight": _number(ballot.weight),
+        "mean_logprob": _number(ballot.mean_logprob),
+        "won": ballot.won,
+    }
+
+
+def _number(value: float) -> float | None:
+    """JSON has no infinities: a probability of zero is told as null."""
+    return value if value - value == 0 else None

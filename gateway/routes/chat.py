@@ -1,0 +1,31 @@
+"""POST /v1/chat/completions."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import structlog
+from fastapi import APIRouter, Request, Response
+
+from gateway.body import parse_object, read_body
+from gateway.edge import edge_of
+from gateway.schemas.chat import parse
+from gateway.sse import StreamAnswer, WholeAnswer
+from gateway.translate import decide_request
+
+router = APIRouter()
+log = structlog.get_logger()
+
+
+@router.post("/v1/chat/completions", summary="Answer a conversation")
+async def create_chat_completion(request: Request) -> Response:
+    """OpenAI's chat completion. A parameter is honoured or refused by name, never ignored."""
+    edge = edge_of(request)
+    body = parse(parse_object(await read_body(request, edge.settings.max_body)))
+    asked = decide_request(body, request.headers, edge.settings.slots)
+    log.debug("chat", model=body.model, stream=bool(body.stream), messages=len(body.messages))
+    decide = partial(edge.consensus.decide, asked)
+    if not body.stream:
+        return WholeAnswer(decide, asked.choices, edge.lifetime)
+    include_usage = body.stream_options is not None and body.stream_options.include_usage is True
+    return StreamAnswer(decide, asked.choices, edge.lifetime, include_usage, edge.settings.heartbeat)
