@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import random
 from dataclasses import dataclass, field
@@ -10,9 +11,10 @@ from typing import Any, Literal
 from deploy.built_in_model.generator import requests, results
 from deploy.built_in_model.generator.asking import ask
 from deploy.built_in_model.generator.names import Names
-from deploy.built_in_model.generator.phrasings import choose, lines, pair
+from deploy.built_in_model.generator.phrasings import draw, pair
 from deploy.built_in_model.generator.requests import Request
-from deploy.built_in_model.generator.toolsets import ToolSet, mixed, opencode, swarm
+from deploy.built_in_model.generator.texts import sentence
+from deploy.built_in_model.generator.toolsets import ToolSet, banned, mixed, opencode, swarm
 
 Split = Literal["train", "known", "phrasings", "tools"]
 
@@ -36,7 +38,8 @@ OPEN_QUESTIONS = (
 ).split("|")
 CUSTOM_VERBS = "get find create update show send start stop open close check lookup add remove set play schedule cancel book order track".split()
 CUSTOM_NOUNS = "weather stock user order ticket invoice product customer event flight song movie recipe player room device sensor lamp contact timer alarm account city issue photo channel meeting price".split()
-CUSTOM_KEYS = "name id city title date email amount color user status message room number language topic level owner location symbol quantity".split()
+CUSTOM_KEYS = "name id city title date email amount color user status message room number language topic level owner symbol quantity".split()
+BEFORE_INTENTS = ("read", "write_quoted", "run", "grep", "delete", "read_key", "fetch", "list_dir")
 IT = {
     "read": "now show it to me|read it|now read it|show me the file|what is in it now?|show it|and what does it say?|open it|let me see it|print it|display the file|read it back to me|check what it contains",
     "delete": "delete it|remove it again|now delete it|delete the file|I do not need it any more, delete it|erase it|get rid of it|throw it away",
@@ -104,7 +107,7 @@ def fitting_intent(n: Names, tools: ToolSet, must_call: bool) -> str:
 
 def small_talk(n: Names, kind: str, held_out: bool = False) -> list[dict[str, Any]]:
     """A greeting or a question who the model is, and the answer."""
-    text, answer = pair(choose(n.pick(lines(kind, held_out)), n.rng))
+    text, answer = pair(draw(kind, n.rng, held_out))
     return [_user(ask(n, text, {}, noise=not n.chance(0.5))), _say(answer)]
 
 
@@ -170,10 +173,12 @@ def custom(n: Names) -> tuple[ToolSet, list[dict[str, Any]]]:
         verb, noun = n.pick(CUSTOM_VERBS), n.pick(CUSTOM_NOUNS) if n.chance(0.6) else n.word()
         name = n.pick((f"{verb}_{noun}", f"{verb}_{noun}", verb + noun.capitalize(), f"{noun}_{verb}"))
         keys = list(dict.fromkeys(n.pick(CUSTOM_KEYS) if n.chance(0.75) else n.word() for _ in range(n.rng.choice((1, 1, 2, 2, 3)))))
-        if name not in seen and noun not in {option[1] for option in options}:
+        if name not in seen | banned() and not banned().intersection(keys) and noun not in {option[1] for option in options}:
             seen.add(name)
             options.append((verb, noun, name, keys))
             tools.add(name, keys)
+    if not options:
+        return custom(n)
     n.rng.shuffle(tools.tools)
     verb, noun, name, keys = options[n.rng.randrange(len(options))]
     values = {key: n.pick((n.word().title(), n.word(), str(n.number(500)), n.phrase(2, 3), n.stem())) for key in keys}
@@ -186,7 +191,7 @@ def custom(n: Names) -> tuple[ToolSet, list[dict[str, Any]]]:
         text = f"{verb} {n.pick(('the', 'a', 'my'))} {noun} with " + " and ".join(f"{key} {values[key]}" for key in keys)
     else:
         text = f"{n.pick(('use', 'call'))} {name} with " + ", ".join(f"{key}{n.pick((' = ', '=', ': ', ' '))}{values[key]}" for key in keys)
-    result = n.pick((results.sentence(n), str(n.number(999)), f"{n.word()}: {n.number()}"))
+    result = n.pick((sentence(n), str(n.number(999)), f"{n.word()}: {n.number()}"))
     call = {"name": name, "arguments": values}
     return tools, [_user(text[:1].upper() + text[1:] if n.chance(0.4) else text), call_message(call), tool_message(result), _say(f"The result is: {result}")]
 
@@ -219,10 +224,10 @@ def _title(request: Request) -> str:
 
 def generate(seed: int, split: Split = "train") -> Conversation:
     """One conversation. The same seed and split give the same conversation anywhere."""
-    n = Names(random.Random(f"{split}-{seed}"), held_out=split != "train")
     if split != "train":
-        return single(n, split)
-    system = n.pick(SYSTEMS)
+        return evaluation(seed, split)
+    n = Names(random.Random(f"{split}-{seed}"))
+    system = n.pick(SYSTEMS) if n.chance(0.9) else sentence(n)
     messages: list[dict[str, Any]] = [{"role": "system", "content": system}] if system else []
     x = n.rng.random()
     if x < 0.03:
@@ -281,14 +286,38 @@ def _loosen(n: Names, messages: list[dict[str, Any]]) -> None:
             message["given"] = True
 
 
-def single(n: Names, split: Split) -> Conversation:
-    """One exchange for an evaluation set: user, call, result and answer."""
+def evaluation(seed: int, split: Split, intents: tuple[str, ...] = requests.INTENTS) -> Conversation:
+    """One exchange for an evaluation set: user, call, result and answer; new names in the request or in an exchange before.
+
+    `quotes` is what the answer has to hold. Half of the exchanges have another one before them.
+    """
+    n = Names(random.Random(f"{split}-{seed}"), held_out=True)
     tools = draw_tools(n, split)
-    request = requests.make(n, tools, fitting_intent(n, tools, must_call=True), held_out=split == "phrasings", noise=False)
-    if request.call is None:
-        raise ValueError(f"no tool fits {request.intent}")
-    outcome = results.make(n, request)
     system = n.pick(SYSTEMS)
-    head = [{"role": "system", "content": system}] if system else []
-    messages = [*head, _user(request.text), call_message(request.call), tool_message(outcome.result), _say(outcome.answer)]
+    messages: list[dict[str, Any]] = [{"role": "system", "content": system}] if system else []
+    request, outcome, named = _fresh(n, tools, split, intents)
+    if not named or n.chance(0.3):
+        before, first, _ = _fresh(n, tools, "known", BEFORE_INTENTS, named=True)
+        messages += [_user(before.text), call_message(before.call or {}), tool_message(first.result), _say(first.answer)]
+    messages += [_user(request.text), call_message(request.call or {}), tool_message(outcome.result), _say(outcome.answer)]
     return Conversation(messages, tools.tools, request.intent, outcome.quotes, tools.ignored())
+
+
+def _fresh(
+    n: Names, tools: ToolSet, split: Split, intents: tuple[str, ...], named: bool = False
+) -> tuple[Request, results.Outcome, bool]:
+    """A request that the tools can serve, its outcome, and whether it holds a new name.
+
+    Requests with names in them always hold a new one; with `named` there are no others. Tool sets that serve none of
+    the intents serve any other.
+    """
+    for attempt in itertools.count():
+        intent = fitting_intent(n, tools, must_call=True)
+        if intent not in intents and attempt < 200:
+            continue
+        request = requests.make(n, tools, intent, held_out=split == "phrasings", noise=False)
+        new = any(word in request.text.lower() for word in n.used)
+        slotless = request.intent in ("list", "shell_fact", "glob_ext")
+        if request.call is not None and (new or (slotless and not named)):
+            return request, results.make(n, request), new
+    raise AssertionError("unreachable")

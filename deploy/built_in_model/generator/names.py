@@ -22,7 +22,7 @@ FIXED_FILES = (
     "README.md README.md Makefile Dockerfile package.json pyproject.toml requirements.txt .gitignore .env setup.py LICENSE "
     "tsconfig.json go.mod Cargo.toml .bashrc .editorconfig docker-compose.yml index.html main.py app.py CHANGELOG.md"
 ).split()
-FIXED_DIRS = "src lib tests docs app scripts bin config data tools examples build dist public assets node_modules .github vendor tmp".split()
+FIXED_DIRS = "src lib tests docs app scripts bin config data tools examples build dist public assets node_modules vendor tmp".split()
 ROOTS = ("/tmp", "/var/log", "/etc", "/opt", "/usr/local", "/srv", "~", "..", "../..", "/mnt/data")
 ACCENTED = "größe straße über für café naïve señor año façade élan jürgen björk łódź tōkyō привет мир 日本 über garçon".split()
 
@@ -45,6 +45,7 @@ class Names:
         self.rng = rng
         self.held_out = held_out
         self.words = _words(held_out)
+        self.used: set[str] = set()
 
     def pick(self, options: Sequence[str]) -> str:
         """One of the options."""
@@ -76,7 +77,9 @@ class Names:
 
     def word(self) -> str:
         """A word in small letters."""
-        return self.pick(self.words) if self.chance(0.68) else self.syllables()
+        word = self.pick(self.words) if self.chance(0.68) else self.syllables()
+        self.used.add(word)
+        return word
 
     def stem(self) -> str:
         """The name of a file without its ending, of any usual shape."""
@@ -112,22 +115,20 @@ class Names:
             return self.pick(FIXED_FILES)
         if extension is None and self.chance(0.02):
             return "." + self.word() + self.pick(("rc", "ignore", ""))
-        if extension is None and self.chance(0.03):
-            return self.stem()
         name = self.stem()
         if extension == "py" and self.chance(0.1):
             name = "test_" + name
         return f"{name}.{extension or self.pick(EXTENSIONS)}"
 
     def folder(self) -> str:
-        """The name or path of a folder."""
+        """The name or path of a folder; no dot in it, so that it cannot be taken for a file."""
         x = self.rng.random()
         if x < 0.2:
             name = self.pick(FIXED_DIRS)
         elif x < 0.7:
-            name = self.stem()
+            name = self.stem().replace(".", "_")
         elif x < 0.9:
-            name = f"{self.pick(FIXED_DIRS) if self.chance(0.4) else self.word()}/{self.stem()}"
+            name = f"{self.pick(FIXED_DIRS) if self.chance(0.4) else self.word()}/{self.stem().replace('.', '_')}"
         else:
             name = f"{self.word()}/{self.word()}/{self.word()}"
         y = self.rng.random()

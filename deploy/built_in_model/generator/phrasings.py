@@ -46,6 +46,47 @@ def every(template: str) -> list[str]:
     return list(dict.fromkeys(out))
 
 
+_POLITE_START = re.compile(
+    r"^(please|pls|kindly|hi|hey|hello|ok|okay|so|now|just|then|also|first|next|quickly|(can|could|would|will) (you|u)|let s|lets|let us|i (want|need) you to) "
+)
+_POLITE_END = re.compile(r" (please|pls|thanks|thx|thank you|for me|now|here we go|then|again)$")
+
+
+def skeleton(text: str) -> str:
+    """The words of a filled or unfilled phrasing without case, marks and politeness: equal skeletons are the same phrasing."""
+    words = " ".join(re.sub(r"[^\w{}]+", " ", text.lower()).split())
+    while True:
+        bare = _POLITE_END.sub("", _POLITE_START.sub("", words))
+        if bare == words:
+            return words
+        words = bare
+
+
+@cache
+def held_out_skeletons() -> frozenset[str]:
+    """The skeletons of everything that the held-out phrasings can say."""
+    out: set[str] = set()
+    for file in sorted((FOLDER / "held_out").glob("*.txt")):
+        for line in lines(file.stem, True):
+            out.update(skeleton(text.partition("=>")[0]) for text in every(line))
+    return frozenset(out)
+
+
+def draw(intent: str, rng: random.Random, held_out: bool) -> str:
+    """A phrasing with its alternations decided; a known one is never one that the held-out files can say too."""
+    options = lines(intent, held_out)
+    while True:
+        text = choose(options[int(rng.random() * len(options))], rng)
+        if held_out or skeleton(text.partition("=>")[0]) not in held_out_skeletons():
+            return text
+
+
+@cache
+def known_commands() -> frozenset[str]:
+    """The commands that the known phrasings of shell_fact lead to."""
+    return frozenset(pair(text)[1] for line in lines("shell_fact", False) for text in every(line))
+
+
 def pair(template: str) -> tuple[str, str]:
     """The two halves of `text => answer`. Raises ValueError if there is no arrow."""
     text, arrow, answer = template.partition("=>")

@@ -13,7 +13,7 @@ from typing import Any
 
 from deploy.built_in_model.generator.asking import ask, quoted
 from deploy.built_in_model.generator.names import EXTENSIONS, RUNNERS, Names
-from deploy.built_in_model.generator.phrasings import choose, lines, pair
+from deploy.built_in_model.generator.phrasings import draw, known_commands, pair
 from deploy.built_in_model.generator.texts import block, code_line, command, line, sentence
 from deploy.built_in_model.generator.toolsets import ToolSet
 
@@ -77,7 +77,7 @@ def _pattern(n: Names) -> str:
         return n.key()
     if x < 0.85:
         return n.phrase(2, 3)
-    return n.pick((f"def {n.word()}", f"import {n.word()}", f"class {n.word().capitalize()}", "TODO", f"{n.word()}()", f"{n.word()} = {n.number()}", n.stem()))
+    return n.pick((f"def {n.word()}", f"import {n.word()}", f"class {n.word().capitalize()}", "TODO", f"{n.word()}()", f"{n.word()} = {n.number()}", n.stem().replace(".", "_")))
 
 
 def _draw(n: Names, intent: str) -> dict[str, str]:
@@ -94,7 +94,7 @@ def _draw(n: Names, intent: str) -> dict[str, str]:
         "grep": lambda: {"pattern": _pattern(n)},
         "grep_dir": lambda: {"pattern": _pattern(n), "dir": n.folder()},
         "glob_ext": lambda: {"ext": n.pick(EXTENSIONS)},
-        "glob_name": lambda: {"name": n.file()},
+        "glob_name": lambda: {"name": n.file(n.pick(EXTENSIONS))},
         "fetch": lambda: {"url": n.url()},
         "write_quoted": lambda: {"path": n.path(), "text": _content(n, "\"'`“")},
         "write_plain": lambda: {"path": n.path(), "text": block(n) if n.chance(0.22) else line(n)},
@@ -208,6 +208,8 @@ def _sayable(tools: ToolSet, intent: str, s: dict[str, str]) -> bool:
     """False if the request cannot be put into the shell command that the tool set leaves for it."""
     if intent in ("write_quoted", "write_plain") and not tools.has("write"):
         return "'" not in s["text"] and "\n" not in s["text"]
+    if intent == "edit" and all(mark in s["old"] + s["new"] for mark in "\"'`"):
+        return False
     if intent == "edit" and not tools.has("edit"):
         return all(_SIMPLE.fullmatch(s[k]) for k in ("old", "new"))
     return True
@@ -215,8 +217,10 @@ def _sayable(tools: ToolSet, intent: str, s: dict[str, str]) -> bool:
 
 def make(n: Names, tools: ToolSet, intent: str, *, held_out: bool = False, noise: bool = True) -> Request:
     """A request of an intent; `held_out` takes the phrasings that are never trained on."""
-    template = choose(n.pick(lines(intent, held_out)), n.rng)
+    template = draw(intent, n.rng, held_out)
     if intent == "shell_fact":
+        while pair(template)[1] not in known_commands():
+            template = draw(intent, n.rng, held_out)
         text, cmd = pair(template)
         slots = {"cmd": cmd}
         shown: dict[str, str] = {}

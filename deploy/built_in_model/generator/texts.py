@@ -117,7 +117,7 @@ def command(n: Names) -> str:
     if kind == 5:
         return n.pick(("pytest", "pytest -q", f"pytest {n.path('py')}", f"pytest -x {n.path('py')}", f"pytest {n.path('py')} -k {n.stem()}", "make", f"make {n.word()}", "npm test", "npm install", f"npm run {n.word()}"))
     if kind == 6:
-        return n.pick(("cargo build", "cargo test", "go test ./...", f"go run {n.path('go')}", f"node {n.path('js')}", f"bash {n.path('sh')}", f"./{n.file('sh')}", f"sh {n.path('sh')} {n.word()}", f"docker run {n.stem()}", "docker ps"))
+        return n.pick(("cargo build", "cargo test", "go test ./...", f"go run {n.path('go')}", f"node {n.path('js')}", f"bash {n.path('sh')}", f"./{n.stem().replace('.', '_')}", f"sh {n.path('sh')} {n.word()}", f"docker run {n.stem()}", "docker ps"))
     if kind == 7:
         return n.pick((f"mkdir -p {n.folder()}", f"rm {n.path()}", f"rm -rf {n.folder()}", f"mv {n.path()} {n.path()}", f"cp {n.path()} {n.path()}", f"touch {n.path()}", f"chmod +x {n.path('sh')}", f"ln -s {n.path()} {n.word()}"))
     if kind == 8:

@@ -45,7 +45,7 @@ PARAMETERS = {
     "pattern": "pattern query regex q expr term match wanted expression keyword search_for phrase word".split(),
     "wild": "pattern glob expr match wanted mask name_glob file_pattern globbing filter names".split(),
     "dir": "path dir folder directory location where root directory_path dir_name folder_name".split(),
-    "url": "url link address uri page site href target_url webpage location page_url".split(),
+    "url": "url address uri page site href target_url webpage location page_url".split(),
 }
 TELLING = {"read": ("file", "doc"), "list": ("dir", "folder"), "glob": ("glob", "mask"), "grep": ("regex", "query", "term", "keyword")}
 EDIT_WORDS = (("old", "new"), ("from", "to"), ("before", "after"), ("search", "replacement"), ("original", "updated"), ("find", "replace"))

@@ -1,0 +1,77 @@
+"""Checks of the training code; they need torch and are no part of the default suite.
+
+Run them where deploy/built_in_model/requirements-train.txt is installed:
+``python -m pytest tests/unit/built_in_model/training_checks.py``.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+from deploy.built_in_model.attention import causal_attention
+from deploy.built_in_model.batches import Shard
+from deploy.built_in_model.model import ModelConfig, Transformer
+from deploy.built_in_model.optimizer import orthogonalise
+
+SMALL = ModelConfig(vocabulary=64, width=32, layers=2, heads=2, head_dim=16, feed_forward=48, context=64)
+
+
+def test_attention_and_its_gradients_equal_those_of_torch() -> None:
+    torch.manual_seed(0)
+    ours = [torch.randn(6, 19, 8, requires_grad=True) for _ in range(3)]
+    theirs = [part.detach().clone().requires_grad_() for part in ours]
+    mixed, _ = causal_attention(*ours)
+    wanted = F.scaled_dot_product_attention(*theirs, is_causal=True, scale=1.0)
+    torch.testing.assert_close(mixed, wanted)
+    weight = torch.randn_like(mixed)
+    (mixed * weight).sum().backward()
+    (wanted * weight).sum().backward()
+    for mine, other in zip(ours, theirs, strict=True):
+        torch.testing.assert_close(mine.grad, other.grad)
+
+
+def test_a_position_does_not_see_what_follows() -> None:
+    torch.manual_seed(0)
+    model = Transformer(SMALL, low_precision=False)
+    ids = torch.randint(0, 64, (1, 12))
+    changed = ids.clone()
+    changed[0, 8:] = (changed[0, 8:] + 1) % 64
+    before = model(ids, torch.arange(8))
+    after = model(changed, torch.arange(8))
+    torch.testing.assert_close(before, after)
+
+
+def test_low_precision_stays_close() -> None:
+    torch.manual_seed(0)
+    exact = Transformer(SMALL, low_precision=False)
+    rough = Transformer(SMALL, low_precision=True)
+    rough.load_state_dict(exact.state_dict())
+    ids = torch.randint(0, 64, (3, 16))
+    positions = torch.arange(48)
+    torch.testing.assert_close(exact(ids, positions), rough(ids, positions), atol=0.05, rtol=0.05)
+
+
+def test_orthogonalised_matrices_have_singular_values_near_one() -> None:
+    torch.manual_seed(0)
+    for shape in ((3, 16, 40), (2, 40, 16)):
+        values = torch.linalg.svdvals(orthogonalise(torch.randn(shape)))
+        assert values.min() > 0.4
+        assert values.max() < 1.3
+
+
+def test_a_shard_gives_each_conversation_once_with_its_targets(tmp_path: Path) -> None:
+    lengths = [5, 9, 6]
+    tokens = np.arange(1, 21)
+    mask = np.array([0, 0, 1, 1, 0] + [0, 1, 1, 0, 0, 1, 1, 1, 0] + [0, 0, 0, 0, 1, 1])
+    path = tmp_path / "shard.npz"
+    np.savez(path, tokens=tokens.astype(np.uint16), mask=mask.astype(np.uint8), lengths=np.array(lengths))
+    batch = Shard(path).batch([0, 1, 2])
+    assert batch.targets.tolist() == [3, 4, 7, 8, 11, 12, 13, 19, 20]
+    assert batch.spans.tolist() == [0, 0, 1, 1, 2, 2, 2, 3, 3]
+    assert (batch.ids.flatten()[batch.positions] + 1).tolist() == batch.targets.tolist()
+    seen = [b.targets.tolist() for b in Shard(path).batches(8, np.random.default_rng(0))]
+    assert sorted(sum(seen, [])) == sorted(batch.targets.tolist())
