@@ -1,0 +1,78 @@
+"""One question from its first event to its last: routed, asked, voted on, answered."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from dataclasses import dataclass, replace
+
+from services.consensus.canonical import Toolbox
+from services.consensus.direct import direct
+from services.consensus.election import Election
+from services.consensus.events import DecideEvent, Question
+from services.consensus.fanout import Fanout
+from services.consensus.plan import plan
+from services.consensus.ports import Directory, Worker
+from services.consensus.pulse import Pulse
+from services.consensus.routing import Route, route, spread
+from services.consensus.strategies.tool_vote import ToolVote
+
+# How long a request waits for a worker that is listed and just being reconnected, in seconds.
+_GRACE = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """The settings that a decision needs; times in seconds."""
+
+    voters: int
+    round_timeout: float
+    heartbeat: float
+
+
+class Decider:
+    """Answers questions without running tools; `agent.py` loops over it."""
+
+    def __init__(self, directory: Directory, rules: Rules) -> None:
+        self._directory = directory
+        self._rules = rules
+
+    async def decide(self, question: Question, deadline: float) -> AsyncGenerator[DecideEvent, None]:
+        """Accepted, then what is said, then Ballots and Usage. `deadline` is in the loop's time.
+
+        Raises SwarmError; before the first event for whatever is wrong with the request or the workers.
+        """
+        planned = plan(question, self._rules.voters)
+        toolbox = Toolbox(question.chat.tools)
+        found = await self._route(question, deadline)
+        chat = replace(question.chat, model=found.model)
+        pulse = Pulse(self._rules.heartbeat)
+        if planned.vote:
+            election = Election(
+                chat=chat,
+                voters=planned.candidates,
+                workers=lambda: route(chat.model, self._directory.workers(), chat.session_id).workers,
+                toolbox=toolbox,
+                strategy=ToolVote(),
+                pulse=pulse,
+                round_timeout=self._rules.round_timeout,
+            )
+            async with aclosing(election.events(deadline)) as events:
+                async for event in events:
+                    yield event
+            return
+        # One worker for all choices: they share the prefill, and where nobody votes more heads gain nothing.
+        shares, spares = spread(planned.candidates, found.workers[:1]), found.workers[1:]
+        async with (
+            Fanout(chat, shares, spares, deadline) as fanout,
+            aclosing(direct(fanout, toolbox, pulse)) as events,
+        ):
+            async for event in events:
+                yield event
+
+    async def _route(self, question: Question, deadline: float) -> Route[Worker]:
+        if not self._directory.workers():
+            remaining = deadline - asyncio.get_running_loop().time()
+            await self._directory.settled(max(0.0, min(_GRACE, remaining)))
+        return route(question.chat.model, self._directory.workers(), question.chat.session_id)

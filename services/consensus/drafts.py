@@ -1,0 +1,123 @@
+"""What has arrived from one candidate so far, and the vote that it amounts to. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from services.common.chat import (
+    CandidateFinished,
+    ContentDelta,
+    FinishReason,
+    ReasoningDelta,
+    ToolCall,
+    ToolCallArguments,
+    ToolCallEnded,
+    ToolCallStarted,
+)
+from services.consensus.canonical import InvalidCallError, Toolbox, shorten
+from services.consensus.strategies.base import Kind, Vote
+
+CandidateEvent = (
+    ContentDelta | ReasoningDelta | ToolCallStarted | ToolCallArguments | ToolCallEnded | CandidateFinished
+)
+
+
+@dataclass(slots=True)
+class _Call:
+    id: str
+    name: str
+    fragments: list[str] = field(default_factory=list)
+    ended: bool = False
+
+
+@dataclass(slots=True)
+class Draft:
+    """One candidate's answer in the making."""
+
+    candidate: int
+    worker: str
+    finished: CandidateFinished | None = None
+    _content: list[str] = field(default_factory=list)
+    _calls: dict[int, _Call] = field(default_factory=dict)
+    _pieces: int = 0
+
+    def add(self, event: CandidateEvent) -> None:
+        """Takes an event of this candidate.
+
+        A fragment for a call that was never started is dropped: such a call can never be complete.
+        """
+        match event:
+            case ContentDelta(_, text):
+                self._content.append(text)
+                self._pieces += 1
+            case ReasoningDelta():
+                self._pieces += 1
+            case ToolCallStarted(_, index, call_id, name):
+                self._calls[index] = _Call(call_id, name)
+                self._pieces += 1
+            case ToolCallArguments(_, index, fragment):
+                self._pieces += 1
+                if (call := self._calls.get(index)) is not None:
+                    call.fragments.append(fragment)
+            case ToolCallEnded(_, index):
+                if (call := self._calls.get(index)) is not None:
+                    call.ended = True
+            case CandidateFinished():
+                self.finished = event
+
+    @property
+    def content(self) -> str:
+        return "".join(self._content)
+
+    @property
+    def calling(self) -> bool:
+        """A tool call has begun, so its prose before the call is complete."""
+        return bool(self._calls)
+
+    @property
+    def calls(self) -> tuple[ToolCall, ...]:
+        """The complete calls, in order."""
+        return tuple(
+            ToolCall(call.id, call.name, "".join(call.fragments))
+            for _, call in sorted(self._calls.items())
+            if call.ended
+        )
+
+    @property
+    def tokens(self) -> int:
+        """Tokens generated: the worker's count, or the pieces that arrived if it never came to tell."""
+        return self.finished.completion_tokens if self.finished else self._pieces
+
+    @property
+    def reasoning_tokens(self) -> int:
+        return self.finished.reasoning_tokens if self.finished else 0
+
+    @property
+    def cut_off(self) -> bool:
+        return self.finished is not None and self.finished.reason is FinishReason.LENGTH
+
+    @property
+    def mean_logprob(self) -> float:
+        done = self.finished
+        return done.logprob_sum / done.completion_tokens if done and done.completion_tokens else 0.0
+
+    def vote(self, toolbox: Toolbox) -> Vote:
+        """The vote of a candidate that has finished; one that has not is lost."""
+        kind, key, summary = self._meaning(toolbox)
+        return Vote(self.candidate, self.worker, kind, key, summary, 1.0, self.mean_logprob)
+
+    def _meaning(self, toolbox: Toolbox) -> tuple[Kind, str, str]:
+        if self.finished is None:
+            return Kind.LOST, "", "lost"
+        if not self._calls:
+            return Kind.WORDS, "", "text"
+        if self.cut_off:
+            return Kind.CUT_OFF, "", "cut off within a tool call"
+        calls = self.calls
+        if len(calls) < len(self._calls):
+            return Kind.INVALID, "", "invalid: a tool call was begun and not completed"
+        try:
+            proposal = toolbox.canonical(calls)
+        except InvalidCallError as error:
+            return Kind.INVALID, "", f"invalid: {shorten(str(error), 300)}"
+        return Kind.CALLS, proposal.key, proposal.summary

@@ -1,0 +1,92 @@
+"""At most two rounds of voting, then one answer: the winner's, or words that say there was no agreement."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass
+
+import structlog
+
+from services.common.chat import CandidateFinished, ChatEvent, ChatRequest
+from services.common.errors import SwarmError
+from services.consensus.ballots import ballots, disagreement
+from services.consensus.canonical import Toolbox
+from services.consensus.emission import closing, closing_words
+from services.consensus.events import DecideEvent, Heartbeat, Spoken
+from services.consensus.fanout import Fanout
+from services.consensus.ports import Worker
+from services.consensus.pulse import Pulse
+from services.consensus.routing import spread
+from services.consensus.strategies.base import State, Strategy, spokesman
+from services.consensus.voting import Round
+
+ROUNDS = 2
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Election:
+    """`workers` gives those that serve the request's model, the one to lead first, anew for each round.
+
+    `round_timeout` in seconds bounds the wait for votes once a round's leader has ended.
+    """
+
+    chat: ChatRequest
+    voters: int
+    workers: Callable[[], Sequence[Worker]]
+    toolbox: Toolbox
+    strategy: Strategy
+    pulse: Pulse
+    round_timeout: float
+
+    async def events(self, deadline: float) -> AsyncGenerator[DecideEvent, None]:
+        """`deadline` is in the loop's time. Raises SwarmError only out of the first round."""
+        held: list[Round] = []
+        hindrance = ""
+        while len(held) < ROUNDS and not (held and held[-1].verdict.state is State.WON):
+            try:
+                async with self._ask(len(held), deadline) as fanout:
+                    current = self._round(fanout, live=not held)
+                    async with aclosing(current.events()) as events:
+                        async for event in events:
+                            yield event if isinstance(event, Heartbeat) else Spoken(0, event)
+                held.append(current)
+            except SwarmError as error:
+                if not held:
+                    raise
+                log.warning("no further round", reason=error.reason, detail=error.message)
+                hindrance = error.message
+                break
+
+        finished: CandidateFinished | None = None
+        for said in self._answer(held, hindrance):
+            finished = said if isinstance(said, CandidateFinished) else None
+            yield Spoken(0, said)
+        assert finished is not None, "an answer ends with CandidateFinished"
+        yield ballots(
+            self.strategy.name,
+            held[-1].verdict,
+            [vote for each in held for vote in each.votes],
+            len(held),
+            sum(each.generated for each in held),
+        )
+        lane = held[0].leading
+        yield Spoken(0, lane.usage_with(finished.completion_tokens, finished.reasoning_tokens))
+
+    def _ask(self, rounds_before: int, deadline: float) -> Fanout:
+        workers = self.workers()
+        shares = spread(self.voters, workers)
+        return Fanout(self.chat, shares, workers[len(shares) :], deadline, offset=rounds_before * self.voters)
+
+    def _round(self, fanout: Fanout, live: bool) -> Round:
+        return Round(fanout, self.strategy, self.toolbox, self.pulse, self.round_timeout, live)
+
+    def _answer(self, held: Sequence[Round], hindrance: str) -> Iterator[ChatEvent]:
+        shown, last = held[0].shown, held[-1]
+        if last.verdict.state is State.WON and last.verdict.kind is not None:
+            speaker = spokesman(last.verdict, last.votes, last.leader)
+            return closing(last.verdict.kind, last.drafts[speaker], shown)
+        votes = [vote for each in held for vote in each.votes]
+        return closing_words(disagreement(votes, len(held), last.verdict.quorum, hindrance), shown)

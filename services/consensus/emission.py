@@ -1,0 +1,57 @@
+"""What is still to be said once the vote has ended. Pure.
+
+Nothing that has been streamed is taken back: what is said here comes after it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from services.common.chat import (
+    CandidateFinished,
+    ChatEvent,
+    ContentDelta,
+    FinishReason,
+    ToolCallArguments,
+    ToolCallEnded,
+    ToolCallStarted,
+)
+from services.consensus.drafts import Draft
+from services.consensus.strategies.base import Kind
+
+_PARAGRAPH = "\n\n"
+
+
+def closing(kind: Kind, speaker: Draft, shown: Draft | None) -> Iterator[ChatEvent]:
+    """The rest of choice 0, up to and with CandidateFinished.
+
+    `speaker` is the candidate whose answer is given, `shown` the one whose prose was streamed, if any was.
+    """
+    if speaker is not shown and speaker.content and (shown is None or kind is Kind.WORDS):
+        yield ContentDelta(0, (_PARAGRAPH if shown else "") + speaker.content)
+    if kind is Kind.CALLS:
+        for index, call in enumerate(speaker.calls):
+            yield ToolCallStarted(0, index, call.id, call.name)
+            yield ToolCallArguments(0, index, call.arguments_json)
+            yield ToolCallEnded(0, index)
+        reason = FinishReason.TOOL_CALLS
+    else:
+        reason = FinishReason.LENGTH if speaker.cut_off else FinishReason.STOP
+    yield _finished(reason, [speaker] if shown in (None, speaker) else [speaker, shown])
+
+
+def closing_words(text: str, shown: Draft | None) -> Iterator[ChatEvent]:
+    """`text` is the swarm's own, which no model generated and which costs no tokens."""
+    yield ContentDelta(0, (_PARAGRAPH if shown else "") + text)
+    yield _finished(FinishReason.STOP, [shown] if shown else [])
+
+
+def _finished(reason: FinishReason, emitted: list[Draft]) -> CandidateFinished:
+    """Counts each draft of which the client sees something, once."""
+    return CandidateFinished(
+        candidate=0,
+        reason=reason,
+        completion_tokens=sum(draft.tokens for draft in emitted),
+        reasoning_tokens=sum(draft.reasoning_tokens for draft in emitted),
+        logprob_sum=sum(draft.finished.logprob_sum for draft in emitted if draft.finished),
+    )

@@ -1,0 +1,68 @@
+"""What a decision streams out, in domain words: the events of `swarm.consensus.v1.DecideEvent`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from services.common.chat import ChatEvent, ChatRequest
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """One request to decide.
+
+    `choices` answers are wanted (OpenAI's `n`); `voters` candidates vote on a single answer, 0: as
+    configured. `chat.candidates` is ignored. `agent`: the swarm runs the tools itself.
+    """
+
+    chat: ChatRequest
+    choices: int = 1
+    voters: int = 0
+    agent: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Spoken:
+    """A chat event of one choice. Its `candidate`, where it has one, is the choice's number."""
+
+    choice: int
+    event: ChatEvent
+
+
+@dataclass(frozen=True, slots=True)
+class Ballot:
+    """One candidate's vote as people see it. `key` is empty unless the vote was for tool calls."""
+
+    worker: str
+    candidate: int
+    key: str
+    summary: str
+    weight: float
+    mean_logprob: float
+    won: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Ballots:
+    """How it was decided; comes once, before the final usage.
+
+    `generated_tokens` counts all candidates of all rounds. A candidate that was cancelled never says its
+    count: the pieces of text that had arrived from it are counted instead, one token each.
+    """
+
+    strategy: str
+    quorum: int
+    decided: bool
+    round: int
+    ballots: tuple[Ballot, ...]
+    generated_tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class Heartbeat:
+    """Nothing to say yet. `waiting_for` is a few words for people."""
+
+    waiting_for: str
+
+
+DecideEvent = Spoken | Ballots | Heartbeat

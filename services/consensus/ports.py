@@ -1,0 +1,72 @@
+"""What the decision needs of the world outside; `remote.py` and `members.py` provide it over gRPC."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from services.common.chat import ChatEvent, ChatRequest, ModelInfo, Tool, ToolCall
+
+
+class Worker(Protocol):
+    """One worker (or peer swarm) that answers."""
+
+    @property
+    def id(self) -> str: ...
+
+    @property
+    def name(self) -> str:
+        """For people: Zeus, Nebula …"""
+
+    @property
+    def models(self) -> Sequence[ModelInfo]: ...
+
+    @property
+    def slots(self) -> int:
+        """Sequences that it decodes together, at least 1."""
+
+    @property
+    def in_flight(self) -> int:
+        """Candidates that this consensus has running there."""
+
+    def chat(self, request: ChatRequest, timeout: float) -> AsyncGenerator[ChatEvent, None]:
+        """The worker's events, `Accepted` first. Closing the generator cancels the work there at once.
+
+        `timeout` is in seconds. Raises SwarmError: what the worker said, or UNAVAILABLE when it is gone.
+        """
+
+
+class Directory(Protocol):
+    """Who is there now."""
+
+    def workers(self) -> Sequence[Worker]:
+        """Those that can be used at this moment."""
+
+    async def settled(self, timeout: float) -> None:
+        """Waits until it makes sense to say that no worker is there, at most `timeout` seconds.
+
+        Returns at once when a worker is usable, or when the list is known and names none; waits while the
+        list has not come yet, or while a listed worker is being reconnected.
+        """
+
+    def tool_server(self) -> ToolServer | None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class ToolOutcome:
+    """`content` is what the model is told."""
+
+    content: str
+    is_error: bool = False
+
+
+class ToolServer(Protocol):
+    async def tools(self, timeout: float) -> Sequence[Tool]:
+        """Raises SwarmError, UNAVAILABLE when it cannot be reached."""
+
+    async def execute(self, session_id: str, call: ToolCall, timeout: float) -> ToolOutcome:
+        """Runs one call to its end. Never retried: a lost reply does not say whether the tool ran.
+
+        Raises SwarmError: a refusal with the tool server's reason, UNAVAILABLE when it is gone.
+        """

@@ -1,0 +1,1 @@
+"""How votes become a verdict: pure functions, votes in, verdict out."""

@@ -1,0 +1,47 @@
+"""Majority of canonical tool calls; an answer in words is a vote too."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+
+from services.consensus.strategies.base import Kind, QuorumRule, State, Verdict, Vote, two_thirds
+
+
+class ToolVote:
+    """A call needs the quorum; words, and being cut off, which run nothing, need more than half.
+
+    The share is always of all voters: a lost vote, or one for an invalid call, makes agreement harder,
+    never easier. It stops as soon as the votes outstanding can change nothing.
+    """
+
+    name = "tool_vote"
+
+    def __init__(self, quorum: QuorumRule = two_thirds) -> None:
+        """`quorum` must always ask for more than half, or two calls could win."""
+        self._quorum = quorum
+
+    def decide(self, votes: Sequence[Vote], voters: int) -> Verdict:
+        clusters: dict[tuple[Kind, str], list[Vote]] = defaultdict(list)
+        for vote in votes:
+            if vote.kind.counts:
+                clusters[vote.kind, vote.key].append(vote)
+        outstanding = voters - len(votes)
+        least = self._quorum(voters, None)
+
+        for (kind, key), cluster in clusters.items():
+            needed = self._needed(voters, cluster[0])
+            if len(cluster) >= needed:
+                quorum = needed if kind is Kind.CALLS else least
+                winners = tuple(sorted(vote.candidate for vote in cluster))
+                return Verdict(State.WON, quorum, kind, key, winners)
+
+        reachable = any(
+            len(cluster) + outstanding >= self._needed(voters, cluster[0]) for cluster in clusters.values()
+        )
+        majority = voters // 2 + 1
+        unseen = outstanding >= min(least, majority)
+        return Verdict(State.OPEN if reachable or unseen else State.SPLIT, least)
+
+    def _needed(self, voters: int, vote: Vote) -> int:
+        return self._quorum(voters, vote) if vote.kind is Kind.CALLS else voters // 2 + 1
