@@ -66,7 +66,7 @@ def test_orthogonalised_matrices_have_singular_values_near_one() -> None:
 def test_a_shard_gives_each_conversation_once_with_its_targets(tmp_path: Path) -> None:
     lengths = [5, 9, 6]
     tokens = np.arange(1, 21)
-    mask = np.array([0, 0, 1, 1, 0] + [0, 1, 1, 0, 0, 1, 1, 1, 0] + [0, 0, 0, 0, 1, 1])
+    mask = np.array([0, 0, 1, 1, 0, *[0, 1, 1, 0, 0, 1, 1, 1, 0], *[0, 0, 0, 0, 1, 1]])
     path = tmp_path / "shard.npz"
     np.savez(path, tokens=tokens.astype(np.uint16), mask=mask.astype(np.uint8), lengths=np.array(lengths))
     batch = Shard(path).batch([0, 1, 2])
@@ -74,4 +74,4 @@ def test_a_shard_gives_each_conversation_once_with_its_targets(tmp_path: Path) -
     assert batch.spans.tolist() == [0, 0, 1, 1, 2, 2, 2, 3, 3]
     assert (batch.ids.flatten()[batch.positions] + 1).tolist() == batch.targets.tolist()
     seen = [b.targets.tolist() for b in Shard(path).batches(8, np.random.default_rng(0))]
-    assert sorted(sum(seen, [])) == sorted(batch.targets.tolist())
+    assert sorted(target for part in seen for target in part) == sorted(batch.targets.tolist())
