@@ -1,0 +1,62 @@
+"""Text to tokens and back. Reading the vocabulary is safe from any thread."""
+
+from __future__ import annotations
+
+import ctypes
+
+import llama_cpp.llama_cpp as llama
+
+from services.inference_worker.backends.base import Vocabulary
+
+_PIECE_BYTES = 64
+
+
+class LlamaVocabulary:
+    def __init__(self, model: llama.llama_model_p) -> None:
+        vocabulary = llama.llama_model_get_vocab(model)
+        assert vocabulary is not None
+        self._vocabulary = vocabulary
+        self._pieces: dict[int, bytes] = {}
+        self._bos = llama.llama_vocab_bos(vocabulary)
+        self._adds_bos = bool(llama.llama_vocab_get_add_bos(vocabulary)) and self._bos >= 0
+        eos = llama.llama_vocab_eos(vocabulary)
+        self.facts = Vocabulary(
+            size=llama.llama_vocab_n_tokens(vocabulary), bos=self._text(self._bos), eos=self._text(eos)
+        )
+
+    def tokenize(self, text: str) -> list[int]:
+        data = text.encode("utf-8", "replace")
+        room = len(data) + 1
+        while True:
+            tokens = (llama.llama_token * room)()
+            # add_special is False: it would put an EOS behind the prompt of models that want one.
+            count = llama.llama_tokenize(self._vocabulary, data, len(data), tokens, room, False, True)
+            if count >= 0:
+                break
+            room = -count
+        found = list(tokens[:count])
+        if self._adds_bos and found[:1] != [self._bos]:
+            found.insert(0, self._bos)
+        return found
+
+    def piece(self, token: int) -> bytes:
+        piece = self._pieces.get(token)
+        if piece is None:
+            piece = self._pieces[token] = self._read_piece(token)
+        return piece
+
+    def is_end(self, token: int) -> bool:
+        return bool(llama.llama_vocab_is_eog(self._vocabulary, token))
+
+    def _read_piece(self, token: int) -> bytes:
+        room = _PIECE_BYTES
+        while True:
+            buffer = ctypes.create_string_buffer(room)
+            # Markup is shown too: the parser of tool calls needs it.
+            count = llama.llama_token_to_piece(self._vocabulary, token, buffer, room, 0, True)
+            if count >= 0:
+                return buffer.raw[:count]
+            room = -count
+
+    def _text(self, token: int) -> str:
+        return self._read_piece(token).decode("utf-8", "replace") if token >= 0 else ""

@@ -1,0 +1,186 @@
+"""The one thread that owns the model's context, and the door to it for all other threads."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from queue import Empty, SimpleQueue
+from time import monotonic
+
+import structlog
+
+from services.common.errors import Reason, SwarmError, context_length_exceeded, invalid
+from services.inference_worker.backends.base import Backend
+from services.inference_worker.engine.core import Core, job_of
+from services.inference_worker.engine.jobs import EngineStatus, Job, Submission
+from services.inference_worker.engine.scheduler import Limits
+
+# Bounds of what a refused client is told to wait, in seconds.
+_SHORTEST_WAIT, _LONGEST_WAIT = 1.0, 30.0
+# Longest age of the status in seconds.
+_STATUS_INTERVAL = 0.05
+
+log = structlog.get_logger()
+
+
+class Engine:
+    """Runs submissions on a thread of its own. All methods may be called from any thread."""
+
+    def __init__(
+        self,
+        backend: Backend,
+        context_length: int,
+        queue: int,
+        limits: Limits | None = None,
+        on_failure: Callable[[BaseException], None] = lambda error: None,
+    ) -> None:
+        """`context_length`: most tokens of prompt and answer of one candidate; at most the backend's cells.
+
+        `queue`: requests that may wait for a sequence. `on_failure` hears, on the engine's thread, that the
+        engine is lost; the process should then end.
+        """
+        capacity = backend.capacity
+        if context_length > capacity.cells:
+            raise ValueError(f"a context of {context_length} tokens needs more than {capacity.cells} cells")
+        self.context_length = context_length
+        self._backend = backend
+        self._sequences = capacity.sequences
+        self._queue = queue
+        self._on_failure = on_failure
+        self._core = Core(backend, limits or Limits(batch=capacity.batch), on_ended=self._ended)
+        self._inbox: SimpleQueue[Callable[[], None]] = SimpleQueue()
+        self._lock = threading.Lock()
+        self._open: dict[int, Job] = {}
+        self._next_order = 0
+        self._mean_seconds = 0.0
+        self._closed: SwarmError | None = None
+        self._stop = False
+        self._status = self._core.status()
+        self._thread = threading.Thread(target=self._main, name="engine", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def close(self, timeout: float | None = None) -> None:
+        """Ends all requests with UNAVAILABLE and waits for the thread."""
+        self._refuse_from_now_on(SwarmError(Reason.UNAVAILABLE, "the worker is shutting down"))
+        self._inbox.put(self._request_stop)
+        self._backend.interrupt(True)
+        if self._thread.is_alive():
+            self._thread.join(timeout)
+
+    @property
+    def status(self) -> EngineStatus:
+        """Up to date when idle, some milliseconds old when busy."""
+        return self._status
+
+    def check_room(self, candidates: int) -> None:
+        """Raises SwarmError: QUEUE_FULL with `retry_after`, or why the engine takes nothing any more."""
+        with self._lock:
+            self._check_room(candidates)
+
+    def submit(self, submission: Submission) -> Job:
+        """Puts a request in the queue; its sink gets what comes of it, last an Ended.
+
+        Raises SwarmError CONTEXT_LENGTH_EXCEEDED when the prompt leaves no token of the context free,
+        QUEUE_FULL with `retry_after`, or UNAVAILABLE.
+        """
+        tokens = len(submission.prompt)
+        if tokens == 0:
+            raise invalid("messages", "messages: the rendered prompt is empty")
+        if tokens >= self.context_length:
+            raise context_length_exceeded(tokens, self.context_length)
+        room = self.context_length - tokens
+        limit = room if submission.max_tokens is None else min(room, submission.max_tokens)
+        with self._lock:
+            self._check_room(len(submission.specs))
+            job = job_of(submission, self._next_order, limit, monotonic())
+            self._next_order += 1
+            self._open[job.order] = job
+            # Inside the lock: jobs arrive in the order of their keys.
+            self._inbox.put(lambda: self._core.add(job, submission))
+        return job
+
+    def cancel(self, job: Job, error: SwarmError | None = None) -> None:
+        """Ends the request within one step; a prefill that works on it is interrupted."""
+        reason = error or SwarmError(Reason.CANCELLED, "the request was cancelled")
+        self._inbox.put(lambda: self._core.cancel(job, reason))
+        # After the message: the thread takes the wish back before it reads its messages.
+        if job.order in self._core.prefilling:
+            self._backend.interrupt(True)
+
+    def _check_room(self, candidates: int) -> None:
+        if self._closed is not None:
+            raise self._closed
+        waiting = sum(not job.started for job in self._open.values())
+        if waiting < self._queue:
+            return
+        # Requests that will start with the next step do not count as waiting.
+        wanted = candidates + sum(job.width for job in self._open.values())
+        if wanted <= self._sequences:
+            return
+        after = self._mean_seconds * (waiting + 1) / max(1, len(self._open) - waiting)
+        raise SwarmError(
+            Reason.QUEUE_FULL,
+            f"the queue is full: {waiting} requests are waiting, {self._queue} may",
+            retry_after=round(min(_LONGEST_WAIT, max(_SHORTEST_WAIT, after)), 1),
+        )
+
+    def _ended(self, job: Job) -> None:
+        seconds = monotonic() - job.arrived
+        with self._lock:
+            self._open.pop(job.order, None)
+            mean = self._mean_seconds
+            self._mean_seconds = 0.8 * mean + 0.2 * seconds if mean else seconds
+
+    def _refuse_from_now_on(self, error: SwarmError) -> None:
+        with self._lock:
+            self._closed = self._closed or error
+
+    def _request_stop(self) -> None:
+        self._stop = True
+
+    # -- the thread --------------------------------------------------------------------------------
+
+    def _main(self) -> None:
+        try:
+            self._run()
+            self._end_all(SwarmError(Reason.UNAVAILABLE, "the worker is shutting down"))
+        except BaseException as error:
+            log.critical("the engine is lost", exc_info=error)
+            lost = SwarmError(Reason.WORKER_LOST, f"the worker's engine failed: {error}")
+            self._refuse_from_now_on(lost)
+            try:
+                self._end_all(lost)
+            finally:
+                self._on_failure(error)
+
+    def _run(self) -> None:
+        idle = False
+        told = 0.0
+        while not self._stop:
+            if idle:
+                self._inbox.get()()
+            self._backend.interrupt(False)
+            self._read_inbox()
+            idle = not self._core.step()
+            now = monotonic()
+            if idle or now - told > _STATUS_INTERVAL:
+                self._status = self._core.status()
+                told = now
+
+    def _read_inbox(self) -> None:
+        while True:
+            try:
+                message = self._inbox.get_nowait()
+            except Empty:
+                return
+            message()
+
+    def _end_all(self, error: SwarmError) -> None:
+        """Every request hears `error`, also those that are still in the inbox."""
+        with self._lock:
+            jobs = list(self._open.values())
+        for job in jobs:
+            self._core.cancel(job, error)
+        self._status = self._core.status()
