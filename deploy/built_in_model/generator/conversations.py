@@ -107,7 +107,7 @@ def fitting_intent(n: Names, tools: ToolSet, must_call: bool) -> str:
 
 def small_talk(n: Names, kind: str, held_out: bool = False) -> list[dict[str, Any]]:
     """A greeting or a question who the model is, and the answer."""
-    text, answer = pair(draw(kind, n.rng, held_out))
+    text, answer = pair(draw(kind, n.rng, held_out, vary=True))
     return [_user(ask(n, text, {}, noise=not n.chance(0.5))), _say(answer)]
 
 

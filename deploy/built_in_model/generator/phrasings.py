@@ -11,6 +11,8 @@ import re
 from functools import cache
 from pathlib import Path
 
+from deploy.built_in_model.generator.paraphrase import paraphrase
+
 FOLDER = Path(__file__).parent.parent / "phrasings"
 SLOT = re.compile(r"\{(\w+)\}")
 _INNERMOST = re.compile(r"\[([^\[\]]*)\]")
@@ -72,11 +74,17 @@ def held_out_skeletons() -> frozenset[str]:
     return frozenset(out)
 
 
-def draw(intent: str, rng: random.Random, held_out: bool) -> str:
-    """A phrasing with its alternations decided; a known one is never one that the held-out files can say too."""
+def draw(intent: str, rng: random.Random, held_out: bool, vary: bool = False) -> str:
+    """A phrasing with its alternations decided; a known one is never one that the held-out files can say too.
+
+    With `vary` it is often paraphrased.
+    """
     options = lines(intent, held_out)
     while True:
         text = choose(options[int(rng.random() * len(options))], rng)
+        if vary:
+            words, arrow, answer = text.partition("=>")
+            text = paraphrase(words, rng) + arrow + answer
         if held_out or skeleton(text.partition("=>")[0]) not in held_out_skeletons():
             return text
 

@@ -217,10 +217,10 @@ def _sayable(tools: ToolSet, intent: str, s: dict[str, str]) -> bool:
 
 def make(n: Names, tools: ToolSet, intent: str, *, held_out: bool = False, noise: bool = True) -> Request:
     """A request of an intent; `held_out` takes the phrasings that are never trained on."""
-    template = draw(intent, n.rng, held_out)
+    template = draw(intent, n.rng, held_out, vary=noise)
     if intent == "shell_fact":
         while pair(template)[1] not in known_commands():
-            template = draw(intent, n.rng, held_out)
+            template = draw(intent, n.rng, held_out, vary=noise)
         text, cmd = pair(template)
         slots = {"cmd": cmd}
         shown: dict[str, str] = {}
