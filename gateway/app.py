@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 import grpc
 from fastapi import FastAPI
 
@@ -11,17 +9,15 @@ from gateway import errors
 from gateway.edge import Edge
 from gateway.lifetime import Lifetime
 from gateway.middleware import HostGuard, RequestEdge
+from gateway.openapi import Gateway
 from gateway.routes import chat, health, index, models
 from gateway.upstream import Consensus
 from services.common.settings import Settings
 
 
-def create_app(settings: Settings, channel: grpc.aio.Channel, allowed_hosts: Iterable[str] = ()) -> FastAPI:
-    """The gateway on `channel` to the consensus service. The caller closes the channel.
-
-    `allowed_hosts` are Host names answered to beside those of the loopback.
-    """
-    app = FastAPI(
+def create_app(settings: Settings, channel: grpc.aio.Channel) -> FastAPI:
+    """The gateway on `channel` to the consensus service. The caller closes the channel."""
+    app = Gateway(
         title="Local Swarm",
         description="The machines at hand as one OpenAI-compatible endpoint.",
         docs_url=None,
@@ -33,6 +29,6 @@ def create_app(settings: Settings, channel: grpc.aio.Channel, allowed_hosts: Ite
     for module in (chat, models, health, index):
         app.include_router(module.router)
     # The last one added is the outermost.
-    app.add_middleware(HostGuard, allowed=tuple(allowed_hosts))
+    app.add_middleware(HostGuard, allowed=settings.allowed_hosts.split(","))
     app.add_middleware(RequestEdge)
     return app

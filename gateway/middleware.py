@@ -85,7 +85,7 @@ class HostGuard:
     def __init__(self, app: ASGIApp, allowed: Iterable[str] = ()) -> None:
         """`allowed` are further host names, without port."""
         self.app = app
-        self._allowed = frozenset(name.lower() for name in allowed)
+        self._allowed = frozenset(name.strip().lower() for name in allowed) - {""}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and (refusal := self._refuse(Headers(scope=scope))) is not None:

@@ -9,7 +9,9 @@ from fastapi import APIRouter, Request, Response
 
 from gateway.body import parse_object, read_body
 from gateway.edge import edge_of
-from gateway.schemas.chat import parse
+from gateway.openapi import errors, json_body
+from gateway.schemas.answers import ChatCompletion
+from gateway.schemas.chat import ChatCompletionRequest, parse
 from gateway.sse import StreamAnswer, WholeAnswer
 from gateway.translate import decide_request
 
@@ -17,7 +19,19 @@ router = APIRouter()
 log = structlog.get_logger()
 
 
-@router.post("/v1/chat/completions", summary="Answer a conversation")
+@router.post(
+    "/v1/chat/completions",
+    summary="Answer a conversation",
+    responses={
+        200: {
+            "model": ChatCompletion,
+            "description": "The answer; with `stream`, events up to `[DONE]` or an error event",
+            "content": {"text/event-stream": {"schema": {"type": "string"}}},
+        },
+        **errors(400, 403, 404, 413, 415, 429, 500, 503, 504),
+    },
+    openapi_extra=json_body(ChatCompletionRequest),
+)
 async def create_chat_completion(request: Request) -> Response:
     """OpenAI's chat completion. A parameter is honoured or refused by name, never ignored."""
     edge = edge_of(request)

@@ -8,6 +8,8 @@ from fastapi import APIRouter, Request, Response
 
 from gateway.edge import Edge, edge_of
 from gateway.errors import json_response
+from gateway.openapi import errors
+from gateway.schemas.answers import Healthy, Unhealthy
 from gateway.translate import AGENT_MODEL
 from services.common.errors import SwarmError
 
@@ -17,8 +19,15 @@ router = APIRouter()
 _OWN_NAMES = frozenset({"local-swarm", AGENT_MODEL})
 
 
-@router.get("/health", summary="Is the swarm able to answer?")
-@router.get("/v1/health", summary="Is the swarm able to answer?")
+_RESPONSES: dict[int | str, dict[str, Any]] = {
+    200: {"model": Healthy},
+    503: {"model": Unhealthy, "description": "A request would not be answered"},
+    **errors(403),
+}
+
+
+@router.get("/health", summary="Would a request be answered now?", responses=_RESPONSES)
+@router.get("/v1/health", summary="Would a request be answered now?", responses=_RESPONSES)
 async def health(request: Request) -> Response:
     """200 `{"status": "ok"}`, or 503 with `unavailable` naming the part that is missing."""
     report = await _report(edge_of(request))

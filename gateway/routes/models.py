@@ -8,20 +8,30 @@ from fastapi import APIRouter, Request, Response
 
 from gateway.edge import edge_of
 from gateway.errors import json_response
+from gateway.openapi import errors
+from gateway.schemas.answers import Model, ModelList
 from services.common.errors import Reason, SwarmError
 from swarm.inference.v1 import inference_pb2
 
 router = APIRouter()
 
 
-@router.get("/v1/models", summary="The models that can be asked now")
+@router.get(
+    "/v1/models",
+    summary="The models that can be asked now",
+    responses={200: {"model": ModelList}, **errors(403, 503, 504)},
+)
 async def list_models(request: Request) -> Response:
     """The models of all live workers and the swarm's own names, as OpenAI lists them."""
     models = await edge_of(request).consensus.models()
     return json_response({"object": "list", "data": [_model(model) for model in models]})
 
 
-@router.get("/v1/models/{model:path}", summary="One model")
+@router.get(
+    "/v1/models/{model:path}",
+    summary="One model",
+    responses={200: {"model": Model}, **errors(403, 404, 503, 504)},
+)
 async def retrieve_model(request: Request, model: str) -> Response:
     """404 `model_not_found` when no live worker has it."""
     models = await edge_of(request).consensus.models()

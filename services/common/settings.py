@@ -66,6 +66,9 @@ class Settings(BaseModel):
     worker_name: str = Field("", description="name of the worker; empty: drawn once and kept in the home")
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="what is logged")
     max_body: int = Field(32 * 1024 * 1024, ge=1024, description="largest HTTP body")
+    allowed_hosts: str = Field(
+        "", description="Host names the gateway answers to beside the loopback's, with commas between"
+    )
 
     @field_validator("home", "tools_root", mode="after")
     @classmethod

@@ -1,0 +1,121 @@
+"""What the gateway answers, as /openapi.json declares it. Answers are rendered by hand; the tests hold them
+to these models.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from gateway.schemas.parts import Strict
+
+
+class ErrorDetail(Strict):
+    message: str
+    type: Literal["invalid_request_error", "rate_limit_error", "server_error"]
+    param: str | None
+    code: str | None
+
+
+class Error(Strict):
+    error: ErrorDetail
+
+
+class Function(Strict):
+    name: str
+    arguments: str
+
+
+class Call(Strict):
+    id: str
+    type: Literal["function"]
+    function: Function
+
+
+class AnswerMessage(Strict):
+    role: Literal["assistant"]
+    content: str | None
+    refusal: None
+    reasoning_content: str = ""
+    tool_calls: tuple[Call, ...] = ()
+
+
+class AnswerChoice(Strict):
+    index: int
+    message: AnswerMessage
+    finish_reason: Literal["stop", "length", "tool_calls"]
+    logprobs: None
+
+
+class PromptDetails(Strict):
+    cached_tokens: int
+
+
+class CompletionDetails(Strict):
+    reasoning_tokens: int
+
+
+class Usage(Strict):
+    prompt_tokens: int
+    completion_tokens: int
+    total_tokens: int
+    prompt_tokens_details: PromptDetails
+    completion_tokens_details: CompletionDetails
+
+
+class Ballot(Strict):
+    worker: str
+    candidate: int
+    key: str
+    summary: str
+    weight: float | None
+    mean_logprob: float | None
+    won: bool
+
+
+class Decided(Strict):
+    """Who answered; the rest is there when there was a vote."""
+
+    worker: str
+    strategy: str = ""
+    quorum: int = 0
+    decided: bool = False
+    round: int = 0
+    generated_tokens: int = 0
+    ballots: tuple[Ballot, ...] = ()
+
+
+class ChatCompletion(Strict):
+    id: str
+    object: Literal["chat.completion"]
+    created: int
+    model: str
+    choices: list[AnswerChoice]
+    usage: Usage
+    swarm: Decided
+
+
+class Model(Strict):
+    id: str
+    object: Literal["model"]
+    created: int
+    owned_by: str
+    context_length: int
+    tool_format: str
+    display_name: str
+
+
+class ModelList(Strict):
+    object: Literal["list"]
+    data: list[Model]
+
+
+class Healthy(Strict):
+    status: Literal["ok"]
+    models: list[str]
+    requests_in_flight: int
+
+
+class Unhealthy(Strict):
+    status: Literal["unavailable"]
+    unavailable: Literal["consensus", "workers"]
+    message: str

@@ -1,0 +1,258 @@
+from typing import Any
+
+import pytest
+
+from gateway.schemas.chat import UNSUPPORTED, parse
+from services.common.errors import Reason, SwarmError
+
+BASE: dict[str, Any] = {"model": "tiny", "messages": [{"role": "user", "content": "hi"}]}
+TOOL: dict[str, Any] = {
+    "type": "function",
+    "function": {
+        "name": "bash",
+        "description": "runs a command",
+        "parameters": {
+            "type": "object",
+            "properties": {"command": {"type": "string", "pattern": r"^\p{L}"}},
+            "required": ["command"],
+        },
+    },
+}
+CALL: dict[str, Any] = {
+    "id": "call_1",
+    "type": "function",
+    "function": {"name": "bash", "arguments": '{"command":"ls"}'},
+}
+ASKED: dict[str, Any] = {"role": "assistant", "content": None, "tool_calls": [CALL]}
+
+
+def with_messages(*messages: dict[str, Any]) -> dict[str, Any]:
+    return {"messages": [BASE["messages"][0], *messages]}
+
+
+def tool(**function: Any) -> dict[str, Any]:
+    return {"type": "function", "function": {"name": "bash", **function}}
+
+
+def nested(levels: int) -> dict[str, Any]:
+    schema: dict[str, Any] = {"type": "string"}
+    for _ in range(levels):
+        schema = {"type": "object", "properties": {"a": schema}}
+    return schema
+
+
+GOOD: list[dict[str, Any]] = [
+    {},
+    {"stream": True, "stream_options": {"include_usage": True}},
+    {"stream": False},
+    {"temperature": 0, "top_p": 1, "top_k": 0, "min_p": 0.0, "seed": -5, "n": 128},
+    {"temperature": 2.0, "frequency_penalty": -2, "presence_penalty": 2},
+    {"max_tokens": 1, "max_completion_tokens": 2**31 - 1},
+    {"stop": "x"},
+    {"stop": []},
+    {"stop": ["x"] * 16},
+    {"user": "me", "metadata": {"a": "b"}, "safety_identifier": "x", "prompt_cache_key": "k"},
+    {"swarm": {"voters": 5}},
+    {"swarm": {}},
+    {"tools": []},
+    {"tools": [TOOL], "tool_choice": "auto", "parallel_tool_calls": False},
+    {"tools": [TOOL], "tool_choice": "required"},
+    {"tools": [TOOL], "tool_choice": {"type": "function", "function": {"name": "bash"}}},
+    {"tools": [tool(strict=False)]},
+    {"tools": [tool(parameters={})]},
+    {"tools": [tool(parameters={"$schema": "http://json-schema.org/draft-07/schema#", "type": "object"})]},
+    {"tools": [tool(parameters=nested(30))]},
+    {"tool_choice": "none"},
+    {"tool_choice": "auto"},
+    with_messages(ASKED, {"role": "tool", "tool_call_id": "call_1", "content": "a.txt"}),
+    with_messages({**ASKED, "content": ""}, {"role": "tool", "tool_call_id": "call_1", "content": ""}),
+    with_messages({"role": "assistant", "content": "hi", "reasoning_content": "hm"}),
+    with_messages({"role": "assistant", "content": None, "reasoning_content": "hm"}),
+    with_messages({"role": "assistant", "content": "hi", "refusal": None, "annotations": [], "audio": None}),
+    with_messages({"role": "assistant", "content": None, "tool_calls": [{**CALL, "index": 0}]}),
+    with_messages({"role": "system", "content": "s", "name": "n"}, {"role": "developer", "content": "d"}),
+    with_messages({"role": "user", "content": [{"type": "text", "text": "a"}, {"type": "text", "text": ""}]}),
+    {key: None for key in UNSUPPORTED},
+    {key: values[0] for key, values in UNSUPPORTED.items() if values},
+    {
+        key: None
+        for key in ("temperature", "stop", "tools", "tool_choice", "stream", "n", "user", "swarm", "metadata")
+    },
+]
+
+
+@pytest.mark.parametrize("extra", GOOD, ids=lambda extra: ",".join(extra) or "least")
+def test_good_requests_pass(extra: dict[str, Any]) -> None:
+    parse({**BASE, **extra})
+
+
+WRONG: list[tuple[dict[str, Any], str]] = [
+    ({"model": ""}, "model"),
+    ({"model": 3}, "model"),
+    ({"model": None}, "model"),
+    ({"messages": []}, "messages"),
+    ({"messages": {}}, "messages"),
+    ({"messages": ["hi"]}, "messages[0].role"),
+    (with_messages({"content": "no role"}), "messages[1].role"),
+    (with_messages({"role": "robot", "content": ""}), "messages[1].role"),
+    (with_messages({"role": 7, "content": ""}), "messages[1].role"),
+    (with_messages({"role": "user"}), "messages[1].content"),
+    (with_messages({"role": "user", "content": None}), "messages[1].content"),
+    (with_messages({"role": "user", "content": 5}), "messages[1].content"),
+    (with_messages({"role": "user", "content": []}), "messages[1].content"),
+    (with_messages({"role": "user", "content": [{"type": "text"}]}), "messages[1].content[0].text"),
+    (with_messages({"role": "user", "content": [{"type": "text", "text": 1}]}), "messages[1].content[0].text"),
+    (with_messages({"role": "user", "content": [{"type": "x", "text": ""}]}), "messages[1].content[0].type"),
+    (with_messages({"role": "user", "content": ["text"]}), "messages[1].content[0]"),
+    (with_messages({"role": "assistant", "content": None}), "messages[1].content"),
+    (with_messages({"role": "assistant", "content": None, "tool_calls": []}), "messages[1].content"),
+    (with_messages({"role": "assistant"}), "messages[1].content"),
+    (with_messages({**ASKED, "tool_calls": {}}), "messages[1].tool_calls"),
+    (with_messages({**ASKED, "tool_calls": [{**CALL, "id": ""}]}), "messages[1].tool_calls[0].id"),
+    (with_messages({**ASKED, "tool_calls": [{**CALL, "id": None}]}), "messages[1].tool_calls[0].id"),
+    (
+        with_messages({**ASKED, "tool_calls": [{**CALL, "function": {"name": "a", "arguments": {}}}]}),
+        "messages[1].tool_calls[0].function.arguments",
+    ),
+    (with_messages({"role": "tool", "content": "x"}), "messages[1].tool_call_id"),
+    (with_messages({"role": "tool", "content": "x", "tool_call_id": "call_1"}), "messages[1].tool_call_id"),
+    (
+        with_messages(ASKED, {"role": "tool", "content": "x", "tool_call_id": "call_2"}),
+        "messages[2].tool_call_id",
+    ),
+    (with_messages({"role": "tool", "content": "x", "tool_call_id": "call_1"}, ASKED), "messages[1].tool_call_id"),
+    ({"stream": "yes"}, "stream"),
+    ({"stream": 1}, "stream"),
+    ({"stream_options": {"include_usage": True}}, "stream_options"),
+    ({"stream": True, "stream_options": {"include_usage": 1}}, "stream_options.include_usage"),
+    ({"temperature": 2.1}, "temperature"),
+    ({"temperature": -0.1}, "temperature"),
+    ({"temperature": "1"}, "temperature"),
+    ({"temperature": True}, "temperature"),
+    ({"temperature": float("inf")}, "temperature"),
+    ({"top_p": 1.1}, "top_p"),
+    ({"top_k": -1}, "top_k"),
+    ({"top_k": 1.5}, "top_k"),
+    ({"min_p": 2}, "min_p"),
+    ({"frequency_penalty": 3}, "frequency_penalty"),
+    ({"presence_penalty": -3}, "presence_penalty"),
+    ({"max_tokens": 0}, "max_tokens"),
+    ({"max_tokens": -1}, "max_tokens"),
+    ({"max_tokens": 2**31}, "max_tokens"),
+    ({"max_tokens": 10**4000}, "max_tokens"),
+    ({"max_tokens": 1.0}, "max_tokens"),
+    ({"max_completion_tokens": 0}, "max_completion_tokens"),
+    ({"n": 0}, "n"),
+    ({"n": 129}, "n"),
+    ({"n": True}, "n"),
+    ({"seed": 2**63}, "seed"),
+    ({"seed": "1"}, "seed"),
+    ({"stop": ""}, "stop"),
+    ({"stop": ["a", ""]}, "stop[1]"),
+    ({"stop": ["a"] * 17}, "stop"),
+    ({"stop": 5}, "stop"),
+    ({"stop": [5]}, "stop[0]"),
+    ({"user": 5}, "user"),
+    ({"metadata": {"a": 1}}, "metadata.a"),
+    ({"swarm": {"voters": 0}}, "swarm.voters"),
+    ({"swarm": {"voters": 33}}, "swarm.voters"),
+    ({"swarm": 3}, "swarm"),
+    ({"tools": {}}, "tools"),
+    ({"tools": [TOOL] * 129}, "tools"),
+    ({"tools": [TOOL, TOOL]}, "tools[1].function.name"),
+    ({"tools": [{"type": "custom", "custom": {}}]}, "tools[0].type"),
+    ({"tools": [{"function": {"name": "a"}}]}, "tools[0].type"),
+    ({"tools": [{"type": "function"}]}, "tools[0].function"),
+    ({"tools": [tool(name="")]}, "tools[0].function.name"),
+    ({"tools": [tool(name="a b")]}, "tools[0].function.name"),
+    ({"tools": [tool(name="a\n")]}, "tools[0].function.name"),
+    ({"tools": [tool(name="a" * 65)]}, "tools[0].function.name"),
+    ({"tools": [tool(parameters=[])]}, "tools[0].function.parameters"),
+    ({"tools": [tool(parameters={"type": "array"})]}, "tools[0].function.parameters"),
+    ({"tools": [tool(parameters={"type": ["object", "null"]})]}, "tools[0].function.parameters"),
+    ({"tools": [tool(parameters={"type": "object", "properties": []})]}, "tools[0].function.parameters"),
+    (
+        {"tools": [tool(parameters={"type": "object", "properties": {"a": {"type": "strin"}}})]},
+        "tools[0].function.parameters",
+    ),
+    ({"tools": [tool(parameters={"type": "object", "required": "a"})]}, "tools[0].function.parameters"),
+    ({"tools": [tool(parameters={"default": float("inf")})]}, "tools[0].function.parameters"),
+    ({"tools": [tool(parameters=nested(33))]}, "tools[0].function.parameters"),
+    ({"tools": [tool(parameters={"description": "x" * 300_000})]}, "tools[0].function.parameters"),
+    ({"tool_choice": "required"}, "tool_choice"),
+    ({"tool_choice": "maybe"}, "tool_choice"),
+    ({"tool_choice": 1}, "tool_choice"),
+    ({"tools": [TOOL], "tool_choice": {"type": "function"}}, "tool_choice.function"),
+    ({"tool_choice": {"type": "function", "function": {"name": "bash"}}}, "tool_choice"),
+    (
+        {"tools": [TOOL], "tool_choice": {"type": "function", "function": {"name": "other"}}},
+        "tool_choice.function.name",
+    ),
+    ({"parallel_tool_calls": "no"}, "parallel_tool_calls"),
+]
+
+
+@pytest.mark.parametrize(("extra", "param"), WRONG, ids=lambda value: str(value)[:60])
+def test_a_wrong_field_is_named(extra: dict[str, Any], param: str) -> None:
+    with pytest.raises(SwarmError) as refused:
+        parse({**BASE, **extra})
+    assert (refused.value.reason, refused.value.param) == (Reason.INVALID_FIELD, param)
+    assert f"'{param}'" in refused.value.message or param.split(".")[-1] == "name"
+
+
+REFUSED: list[tuple[dict[str, Any], str]] = [
+    ({"foo": 1}, "foo"),
+    ({"repetition_penalty": 1.1}, "repetition_penalty"),
+    ({"temprature": None}, "temprature"),
+    ({"logprobs": True}, "logprobs"),
+    ({"logprobs": 0}, "logprobs"),
+    ({"top_logprobs": 2}, "top_logprobs"),
+    ({"logit_bias": {"1": 2}}, "logit_bias"),
+    ({"store": True}, "store"),
+    ({"service_tier": "flex"}, "service_tier"),
+    ({"reasoning_effort": "low"}, "reasoning_effort"),
+    ({"modalities": ["text", "audio"]}, "modalities"),
+    ({"response_format": {"type": "json_object"}}, "response_format"),
+    ({"functions": []}, "functions"),
+    ({"function_call": "auto"}, "function_call"),
+    ({"prediction": {}}, "prediction"),
+    ({"swarm": {"strategy": "judge"}}, "swarm.strategy"),
+    ({"stream": True, "stream_options": {"continuous": True}}, "stream_options.continuous"),
+    ({"tools": [tool(strict=True)]}, "tools[0].function.strict"),
+    ({"tools": [tool(extra=1)]}, "tools[0].function.extra"),
+    (with_messages({"role": "user", "content": "", "x": 1}), "messages[1].x"),
+    (with_messages({"role": "function", "content": "", "name": "f"}), "messages[1].role"),
+    (with_messages({"role": "assistant", "content": "", "refusal": "no"}), "messages[1].refusal"),
+    (
+        with_messages({"role": "user", "content": [{"type": "image_url", "image_url": {"url": "x"}}]}),
+        "messages[1].content[0]",
+    ),
+    (
+        with_messages({"role": "user", "content": [{"type": "text", "text": "a"}, {"type": "input_audio"}]}),
+        "messages[1].content[1]",
+    ),
+]
+
+
+@pytest.mark.parametrize(("extra", "param"), REFUSED, ids=lambda value: str(value)[:60])
+def test_what_cannot_be_honoured_is_refused_by_name(extra: dict[str, Any], param: str) -> None:
+    with pytest.raises(SwarmError) as refused:
+        parse({**BASE, **extra})
+    assert (refused.value.reason, refused.value.param) == (Reason.UNSUPPORTED_PARAMETER, param)
+    assert f"'{param}'" in refused.value.message
+
+
+@pytest.mark.parametrize("missing", ["model", "messages"])
+def test_a_missing_field_is_named(missing: str) -> None:
+    with pytest.raises(SwarmError) as refused:
+        parse({key: value for key, value in BASE.items() if key != missing})
+    assert (refused.value.reason, refused.value.param) == (Reason.INVALID_FIELD, missing)
+    assert refused.value.message == f"Missing required parameter: '{missing}'."
+
+
+def test_the_message_says_what_was_found() -> None:
+    with pytest.raises(SwarmError) as refused:
+        parse({**BASE, "temperature": 3})
+    assert refused.value.message == (
+        "Invalid value for 'temperature': input should be less than or equal to 2 (got 3)."
+    )
