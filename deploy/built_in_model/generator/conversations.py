@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from deploy.built_in_model.generator import requests, results
 from deploy.built_in_model.generator.asking import ask
-from deploy.built_in_model.generator.names import Names
+from deploy.built_in_model.generator.names import RUNNERS, Names
 from deploy.built_in_model.generator.phrasings import draw, pair
 from deploy.built_in_model.generator.requests import Request
 from deploy.built_in_model.generator.texts import sentence
@@ -155,7 +155,7 @@ CHAIN_VERBS = set("list show print display read open create write make put save 
 def follow_up(n: Names, tools: ToolSet, before: Request) -> list[dict[str, Any]] | None:
     """A second request that says "it" for the file of the one before."""
     path = before.slots.get("path", "")
-    kinds = ["read", "delete"] + (["run_file"] * 2 if path.rsplit(".", 1)[-1] in requests.RUNNERS else [])
+    kinds = ["read", "delete"] + (["run_file"] * 2 if path.rsplit(".", 1)[-1] in RUNNERS else [])
     kind = n.pick(kinds)
     call, shell = requests.target(tools, kind, {"path": path})
     if call is None:

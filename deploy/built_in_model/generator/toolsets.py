@@ -13,42 +13,13 @@ from pathlib import Path
 from typing import Any
 
 from deploy.built_in_model.generator.names import Names
+from deploy.built_in_model.generator.tool_names import old_and_new, parameter, tool_name
 
 FOLDER = Path(__file__).parent.parent / "toolsets"
 CAPABILITIES = ("run", "read", "write", "edit", "list", "glob", "grep", "fetch")
 SAY_WHY = ("description", "description", "explanation", "reason", "purpose")
 
-VERBS = {
-    "run": "run exec execute launch do start call perform spawn eval process trigger fire",
-    "read": "read open view load show get cat print peek display inspect examine retrieve look output dump see",
-    "write": "write save create put make store add new set generate emit record produce compose",
-    "edit": "edit replace modify patch change update alter fix substitute revise amend tweak rewrite",
-    "list": "list ls show dir browse tree get see index walk",
-    "glob": "find glob match locate lookup discover search",
-    "grep": "grep search find lookup query seek hunt rg",
-    "fetch": "fetch get download browse request load visit curl open retrieve read http crawl",
-}
-NOUNS = {
-    "run": "command cmd shell terminal script process line bash console cli program job",
-    "read": "file text document doc source content page_text note file_content blob",
-    "write": "file text document doc content note source output_file blob",
-    "edit": "file text string content document doc line in_file source code",
-    "list": "dir directory folder entries files folder_content dirs path",
-    "glob": "files file paths names by_name file_names by_pattern filename",
-    "grep": "text content code lines in_files regex string contents word pattern",
-    "fetch": "url page web http link site website webpage uri web_page",
-}
-PARAMETERS = {
-    "command": "command cmd line shell input script_text command_line shell_cmd cmd_text to_run bash program_line instruction".split(),
-    "path": "path file name filename target location source file_name absolute_path doc document where file_to_use fname fpath pathname".split(),
-    "content": "content text body data value string new_content body_text full_text what contents file_content txt".split(),
-    "pattern": "pattern query regex q expr term match wanted expression keyword search_for phrase word".split(),
-    "wild": "pattern glob expr match wanted mask name_glob file_pattern globbing filter names".split(),
-    "dir": "path dir folder directory location where root directory_path dir_name folder_name".split(),
-    "url": "url address uri page site href target_url webpage location page_url".split(),
-}
 TELLING = {"read": ("file", "doc"), "list": ("dir", "folder"), "glob": ("glob", "mask"), "grep": ("regex", "query", "term", "keyword")}
-EDIT_WORDS = (("old", "new"), ("from", "to"), ("before", "after"), ("search", "replacement"), ("original", "updated"), ("find", "replace"))
 OTHERS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("skill", ("name",)),
     ("task", ("description", "prompt", "subagent_type")),
@@ -149,45 +120,6 @@ def _free(n: Names, taken: set[str], make: Any) -> str:
             return name
 
 
-def _made_up_tool(n: Names, capability: str) -> str:
-    verb, noun = n.pick(VERBS[capability].split()), n.pick(NOUNS[capability].split())
-    x = n.rng.random()
-    if x < 0.42:
-        name = f"{verb}_{noun}"
-    elif x < 0.52:
-        name = f"{noun}_{verb}"
-    elif x < 0.64:
-        name = verb + "".join(part.capitalize() for part in noun.split("_"))
-    elif x < 0.74:
-        name = verb.capitalize() + "".join(part.capitalize() for part in noun.split("_"))
-    elif x < 0.8:
-        name = f"{verb}-{noun}"
-    elif x < 0.86:
-        name = verb
-    else:
-        name = verb + noun
-    y = n.rng.random()
-    if y < 0.16:
-        name = f"{n.pick(('my', 'fs', 'tool', 'mcp', 'ws', 'swarm', n.syllables(), n.word()))}_{name}"
-    elif y < 0.24:
-        name = f"{name}_{n.pick(('v2', 'tool', 'x', n.syllables(), n.word()))}"
-    return name
-
-
-def _made_up_parameter(n: Names, kind: str) -> str:
-    name = n.pick(PARAMETERS[kind])
-    x = n.rng.random()
-    if x < 0.1:
-        name = f"{n.pick(('the', 'input', 'my', n.word(), n.syllables()))}_{name}"
-    elif x < 0.16:
-        name = f"{name}_{n.pick(('arg', 'value', 'in', n.word()))}"
-    elif x < 0.22:
-        name = "".join(part.capitalize() if i else part for i, part in enumerate(name.split("_")))
-    elif x < 0.26:
-        name = name.capitalize()
-    return name
-
-
 def _roles(n: Names, capability: str, style: str, path: str) -> tuple[dict[str, str], tuple[str, ...]]:
     """role -> parameter in schema order, and the optional roles; `path` is the set's usual name for a path."""
     source = table("held_out" if style == "held_out" else "known")[capability]
@@ -195,7 +127,7 @@ def _roles(n: Names, capability: str, style: str, path: str) -> tuple[dict[str, 
 
     def take(role: str, kind: str, taken: set[str]) -> str:
         if made_up:
-            return _free(n, taken, lambda: _made_up_parameter(n, kind))
+            return _free(n, taken, lambda: parameter(n, kind))
         return _unused(n, source[role], taken)
 
     taken: set[str] = set()
@@ -220,14 +152,10 @@ def _roles(n: Names, capability: str, style: str, path: str) -> tuple[dict[str, 
     if capability == "write":
         pairs = [("path", own), ("content", take("content", "content", taken))]
         return dict(pairs[::-1] if n.chance(0.35) else pairs), ()
-    if made_up:
-        word, (old, new) = n.pick(("text", "value", "str", "line", "content", "string", "")), EDIT_WORDS[n.rng.randrange(len(EDIT_WORDS))]
-        old_new = (f"{old}_{word}".rstrip("_"), f"{new}_{word}".rstrip("_"))
-    else:
-        old_new = tuple(source["old_new"][int(n.rng.random() * len(source["old_new"]))])  # type: ignore[assignment]
-    if own in old_new or (style != "held_out" and banned().intersection(old_new)):
+    old, new = old_and_new(n) if made_up else source["old_new"][int(n.rng.random() * len(source["old_new"]))]
+    if own in (old, new) or (style != "held_out" and banned().intersection((old, new))):
         return _roles(n, capability, style, path)
-    edit = [("path", own), ("old", old_new[0]), ("new", old_new[1])]
+    edit = [("path", own), ("old", old), ("new", new)]
     return dict(edit[1:] + edit[:1] if n.chance(0.15) else edit), ()
 
 
@@ -284,7 +212,7 @@ def mixed(n: Names, style: str, size: tuple[int, int] = (3, 8)) -> ToolSet:
     chosen = list(CAPABILITIES)
     n.rng.shuffle(chosen)
     names: set[str] = {name for name, _ in OTHERS}
-    path = _made_up_path(n) if style == "made_up" else n.pick(table("held_out" if style == "held_out" else "known")["read"]["path"])
+    path = _free(n, set(), lambda: parameter(n, "path")) if style == "made_up" else n.pick(table("held_out" if style == "held_out" else "known")["read"]["path"])
     for capability in chosen[: n.rng.randint(*size)]:
         roles, optional = _roles(n, capability, style, path)
         options = table("held_out" if style == "held_out" else "known")[capability]["names"]
@@ -293,7 +221,7 @@ def mixed(n: Names, style: str, size: tuple[int, int] = (3, 8)) -> ToolSet:
         elif style == "made_up" and n.chance(0.85):
             telling = capability not in TELLING or any(hint in roles.get("path", roles.get("pattern", "")) for hint in TELLING[capability])
             invented = telling and roles.keys() != {"command"} and n.chance(0.12)
-            name = _free(n, names, n.syllables if invented else lambda c=capability: _made_up_tool(n, c))
+            name = _free(n, names, n.syllables if invented else lambda c=capability: tool_name(n, c))
         else:
             name = _unused(n, options, names)
         reason = n.pick(SAY_WHY) if capability == "run" and n.chance(0.2) else None
@@ -303,8 +231,3 @@ def mixed(n: Names, style: str, size: tuple[int, int] = (3, 8)) -> ToolSet:
             s.add(name, parameters)
     n.rng.shuffle(s.tools)
     return s
-
-
-def _made_up_path(n: Names) -> str:
-    taken: set[str] = set()
-    return _free(n, taken, lambda: _made_up_parameter(n, "path"))
