@@ -165,8 +165,8 @@ class Fanout:
         """Cancels every lane but that of `candidate`: nothing more is wanted of the others."""
         await self._cancel([lane for lane in self._tasks if candidate not in lane.candidates])
 
-    async def next(self, until: float) -> Arrival | None:
-        """The next arrival; None when there is none until `until`, in the loop's time."""
+    async def next(self, until: float | None) -> Arrival | None:
+        """The next arrival; None when there is none until `until`, in the loop's time (None: for ever)."""
         while True:
             item = await self._get(until)
             if item is None:
@@ -185,11 +185,11 @@ class Fanout:
             if await self.next(until) is None:
                 return
 
-    async def _get(self, until: float) -> Prompted | Piece | _Ended | None:
+    async def _get(self, until: float | None) -> Prompted | Piece | _Ended | None:
         if not self._queue.empty():
             return self._queue.get_nowait()
         try:
-            async with asyncio.timeout_at(None if until == float("inf") else until):
+            async with asyncio.timeout_at(until):
                 return await self._queue.get()
         except TimeoutError:
             return None

@@ -17,13 +17,13 @@ class Pulse:
         self._due: float | None = None
 
     @property
-    def at(self) -> float:
-        """In the loop's time; infinite while silent."""
-        return float("inf") if self._due is None else self._due
+    def at(self) -> float | None:
+        """In the loop's time; None while silent."""
+        return self._due
 
     @property
     def due(self) -> bool:
-        return self._loop.time() >= self.at
+        return self._due is not None and self._loop.time() >= self._due
 
     def sent(self) -> None:
         self._due = self._loop.time() + self._pause

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Generic, Protocol, TypeVar
 
 from services.common.chat import ModelInfo
@@ -78,6 +78,19 @@ def route(model: str, workers: Sequence[W], session_id: str = "") -> Route[W]:
     )
 
 
+def listed(workers: Sequence[Routable]) -> list[ModelInfo]:
+    """What the swarm offers: its own names first, with what they stand for now; nothing without a worker."""
+    known = models(workers)
+    if not known:
+        return []
+    best = _best(known, workers)
+    return [
+        replace(best, id=AUTO, display_name=f"Local Swarm ({best.id})"),
+        replace(best, id=AGENT, display_name=f"Local Swarm agent ({best.id})"),
+        *known,
+    ]
+
+
 def models(workers: Sequence[Routable]) -> list[ModelInfo]:
     """Each model once, by id; with the shortest of its workers' context lengths, which all can keep."""
     found: dict[str, ModelInfo] = {}
@@ -102,6 +115,10 @@ def spread(count: int, workers: Sequence[W]) -> list[Share[W]]:
         shares.append(Share(worker, first, size))
         first += size
     return shares
+
+
+def _best(known: Sequence[ModelInfo], workers: Sequence[Routable]) -> ModelInfo:
+    return max(known, key=lambda each: (each.context_length, len(_serving(each.id, workers)), each.id))
 
 
 def _serving(model: str, workers: Sequence[W]) -> list[W]:

@@ -42,7 +42,7 @@ class Round:
         self._round_timeout = round_timeout
         self._live = live
         self._announced = not live
-        self._polls_close = float("inf")
+        self._polls_close: float | None = None
         self._alone = False
         self._cast: dict[int, Vote] = {}
         self.leader = fanout.offset
@@ -81,12 +81,12 @@ class Round:
             if self.verdict.state is not State.OPEN and not self._alone:
                 self._alone = True
                 await self._fanout.keep_only(self.leader)
-            arrival = await self._fanout.next(min(self._pulse.at, self._polls_close))
+            arrival = await self._fanout.next(_earlier(self._pulse.at, self._polls_close))
             if arrival is not None:
                 for event in self._take(arrival):
                     self._pulse.sent()
                     yield event
-            if loop.time() >= self._polls_close:
+            if self._polls_close is not None and loop.time() >= self._polls_close:
                 self._close_polls()
             elif self._pulse.due:
                 self._pulse.sent()
@@ -188,6 +188,10 @@ _FINAL = frozenset(
         Reason.PERMISSION_DENIED,
     }
 )
+
+
+def _earlier(one: float | None, other: float | None) -> float | None:
+    return min((each for each in (one, other) if each is not None), default=None)
 
 
 def _lost(draft: Draft, why: str = "lost") -> Vote:

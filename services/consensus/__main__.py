@@ -1,0 +1,16 @@
+"""`python -m services.consensus`: decides until SIGTERM."""
+
+from __future__ import annotations
+
+from services.common.process import run
+from services.common.settings import Settings
+from services.consensus.service import running
+
+
+async def serve(settings: Settings) -> None:
+    async with running(settings) as server:
+        await server.run_until_signal()
+
+
+if __name__ == "__main__":
+    run("consensus", serve)

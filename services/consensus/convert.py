@@ -1,0 +1,51 @@
+"""The domain's events to and from `swarm.consensus.v1`."""
+
+from __future__ import annotations
+
+from services.common.chat_proto import event_to_proto, request_from_proto
+from services.consensus.events import Ballots, DecideEvent, Heartbeat, Question
+from services.consensus.routing import AGENT
+from swarm.consensus.v1 import consensus_pb2 as pb
+
+
+def question_from_proto(message: pb.DecideRequest) -> Question:
+    """Raises SwarmError INVALID_FIELD."""
+    chat = request_from_proto(message.chat)
+    return Question(
+        chat=chat,
+        choices=message.choices or 1,
+        voters=message.voters,
+        agent=message.agent or chat.model == AGENT,
+    )
+
+
+def decide_event_to_proto(event: DecideEvent) -> pb.DecideEvent:
+    match event:
+        case Ballots():
+            return pb.DecideEvent(ballots=_ballots_to_proto(event))
+        case Heartbeat(waiting_for):
+            return pb.DecideEvent(heartbeat=pb.Heartbeat(waiting_for=waiting_for))
+        case _:
+            return pb.DecideEvent(choice=event.choice, chat=event_to_proto(event.event))
+
+
+def _ballots_to_proto(ballots: Ballots) -> pb.Ballots:
+    return pb.Ballots(
+        strategy=ballots.strategy,
+        quorum=ballots.quorum,
+        decided=ballots.decided,
+        round=ballots.round,
+        generated_tokens=ballots.generated_tokens,
+        ballots=[
+            pb.Ballot(
+                worker=ballot.worker,
+                candidate=ballot.candidate,
+                key=ballot.key,
+                summary=ballot.summary,
+                weight=ballot.weight,
+                mean_logprob=ballot.mean_logprob,
+                won=ballot.won,
+            )
+            for ballot in ballots.ballots
+        ],
+    )
