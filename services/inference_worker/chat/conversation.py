@@ -1,4 +1,4 @@
-"""A chat request as the dicts that chat templates are written for: OpenAI's shapes, as transformers has them."""
+"""A chat request as the dicts that chat templates are written for, in OpenAI's shapes."""
 
 from __future__ import annotations
 

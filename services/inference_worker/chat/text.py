@@ -1,0 +1,52 @@
+"""Small tools for text that arrives in pieces."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+BLANKS = " \t\r\n"
+
+
+def partial_suffix(text: str, markers: Sequence[str]) -> int:
+    """Length of the longest end of `text` that begins one of `markers` without being the whole of it."""
+    longest = min(len(text), max((len(marker) for marker in markers), default=0) - 1)
+    for length in range(longest, 0, -1):
+        end = text[-length:]
+        if any(len(marker) > length and marker.startswith(end) for marker in markers):
+            return length
+    return 0
+
+
+def may_become(text: str, markers: Sequence[str]) -> bool:
+    """Whether the whole of `text` is the beginning of one of `markers`."""
+    return any(len(marker) > len(text) and marker.startswith(text) for marker in markers)
+
+
+class Trailing:
+    """Passes text on but for the blanks at its end, which may turn out to belong to a marker."""
+
+    def __init__(self, blanks: str) -> None:
+        self._blanks = blanks
+        self._held: list[str] = []
+
+    def push(self, text: str) -> str:
+        """The text that may go out now, held blanks before it."""
+        kept = text.rstrip(self._blanks)
+        if not kept:
+            if text:
+                self._held.append(text)
+            return ""
+        out = "".join(self._held) + kept
+        self._held = [text[len(kept) :]] if len(kept) < len(text) else []
+        return out
+
+    def hold(self, text: str) -> None:
+        """Keeps text that push would pass on."""
+        if text:
+            self._held.append(text)
+
+    def release(self) -> str:
+        """What is held, given out."""
+        out = "".join(self._held)
+        self._held = []
+        return out
