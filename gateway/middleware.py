@@ -27,6 +27,7 @@ REQUEST_ID = "x-request-id"
 CLIENT_GONE = 499
 
 _SANE_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
+_NO_HOST = re.compile(r"[@/?#\\\s]")
 _QUIET = frozenset({"/health", "/v1/health"})
 
 
@@ -95,7 +96,7 @@ class HostGuard:
 
     def _refuse(self, headers: Headers) -> Response | None:
         hosts = headers.getlist("host")
-        if len(hosts) != 1 or not self._ours(f"//{hosts[0]}"):
+        if len(hosts) != 1 or _NO_HOST.search(hosts[0]) or not self._ours(f"//{hosts[0]}"):
             shown = ", ".join(hosts)[:100]
             return _forbidden(f"The Host header is {shown!r}, which is no name of this machine.")
         origin = headers.get("origin")

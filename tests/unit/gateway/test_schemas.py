@@ -72,12 +72,11 @@ GOOD: list[dict[str, Any]] = [
     with_messages({"role": "assistant", "content": None, "tool_calls": [{**CALL, "index": 0}]}),
     with_messages({"role": "system", "content": "s", "name": "n"}, {"role": "developer", "content": "d"}),
     with_messages({"role": "user", "content": [{"type": "text", "text": "a"}, {"type": "text", "text": ""}]}),
-    {key: None for key in UNSUPPORTED},
+    dict.fromkeys(UNSUPPORTED),
     {key: values[0] for key, values in UNSUPPORTED.items() if values},
-    {
-        key: None
-        for key in ("temperature", "stop", "tools", "tool_choice", "stream", "n", "user", "swarm", "metadata")
-    },
+    dict.fromkeys(
+        ("temperature", "stop", "tools", "tool_choice", "stream", "n", "user", "swarm", "metadata")
+    ),
 ]
 
 
@@ -101,7 +100,10 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     (with_messages({"role": "user", "content": 5}), "messages[1].content"),
     (with_messages({"role": "user", "content": []}), "messages[1].content"),
     (with_messages({"role": "user", "content": [{"type": "text"}]}), "messages[1].content[0].text"),
-    (with_messages({"role": "user", "content": [{"type": "text", "text": 1}]}), "messages[1].content[0].text"),
+    (
+        with_messages({"role": "user", "content": [{"type": "text", "text": 1}]}),
+        "messages[1].content[0].text",
+    ),
     (with_messages({"role": "user", "content": [{"type": "x", "text": ""}]}), "messages[1].content[0].type"),
     (with_messages({"role": "user", "content": ["text"]}), "messages[1].content[0]"),
     (with_messages({"role": "assistant", "content": None}), "messages[1].content"),
@@ -120,7 +122,10 @@ WRONG: list[tuple[dict[str, Any], str]] = [
         with_messages(ASKED, {"role": "tool", "content": "x", "tool_call_id": "call_2"}),
         "messages[2].tool_call_id",
     ),
-    (with_messages({"role": "tool", "content": "x", "tool_call_id": "call_1"}, ASKED), "messages[1].tool_call_id"),
+    (
+        with_messages({"role": "tool", "content": "x", "tool_call_id": "call_1"}, ASKED),
+        "messages[1].tool_call_id",
+    ),
     ({"stream": "yes"}, "stream"),
     ({"stream": 1}, "stream"),
     ({"stream_options": {"include_usage": True}}, "stream_options"),

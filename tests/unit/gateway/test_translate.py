@@ -1,0 +1,140 @@
+import json
+from typing import Any
+
+import pytest
+
+from gateway.schemas.chat import parse
+from gateway.translate import decide_request
+from services.common.chat import Message, Role, Sampling, ToolCall, ToolChoice, ToolChoiceMode
+from services.common.chat_proto import request_from_proto
+from services.common.errors import SwarmError
+from swarm.consensus.v1 import consensus_pb2 as pb
+
+BASE: dict[str, Any] = {"model": "tiny", "messages": [{"role": "user", "content": "hi"}]}
+PARAMETERS = {"type": "object", "properties": {"größe": {"type": "number", "default": 1.5}}}
+TOOL = {"type": "function", "function": {"name": "bash", "description": "runs", "parameters": PARAMETERS}}
+
+
+def translated(
+    extra: dict[str, Any], headers: dict[str, str] | None = None, most: int = 16
+) -> pb.DecideRequest:
+    return decide_request(parse({**BASE, **extra}), headers or {}, most)
+
+
+def test_what_is_left_out_stays_unsaid() -> None:
+    asked = translated({})
+    chat = request_from_proto(asked.chat)
+    assert (asked.choices, asked.voters, asked.agent) == (1, 0, False)
+    assert chat.sampling == Sampling()
+    assert chat.tool_choice == ToolChoice()
+    assert chat.parallel_tool_calls
+    assert (chat.session_id, chat.parent_session_id, chat.tools) == ("", "", ())
+
+
+def test_every_sampling_parameter_arrives() -> None:
+    given = {
+        "temperature": 0.5,
+        "top_p": 0.9,
+        "top_k": 7,
+        "min_p": 0.1,
+        "frequency_penalty": 0.25,
+        "presence_penalty": -0.5,
+        "seed": -9,
+        "max_tokens": 5,
+        "stop": ["a", "b"],
+    }
+    chat = request_from_proto(translated(given).chat)
+    assert chat.sampling == Sampling(**{**given, "stop": ("a", "b")})
+
+
+def test_zero_is_not_taken_for_nothing() -> None:
+    chat = request_from_proto(translated({"temperature": 0, "seed": 0, "top_k": 0, "top_p": 0}).chat)
+    assert chat.sampling == Sampling(temperature=0.0, seed=0, top_k=0, top_p=0.0)
+
+
+def test_max_completion_tokens_wins() -> None:
+    chat = request_from_proto(translated({"max_tokens": 5, "max_completion_tokens": 9}).chat)
+    assert chat.sampling.max_tokens == 9
+
+
+def test_one_stop_string_is_a_list_of_one() -> None:
+    assert request_from_proto(translated({"stop": "ab"}).chat).sampling.stop == ("ab",)
+
+
+def test_messages_keep_all_that_they_say() -> None:
+    call = {"id": "call_1", "type": "function", "function": {"name": "bash", "arguments": '{"a": 1}'}}
+    messages = [
+        {"role": "system", "content": "s"},
+        {"role": "developer", "content": [{"type": "text", "text": "a"}, {"type": "text", "text": "b"}]},
+        {"role": "user", "content": "u", "name": "me"},
+        {"role": "assistant", "content": None, "reasoning_content": "hm", "tool_calls": [call]},
+        {"role": "tool", "content": "t\0", "tool_call_id": "call_1"},
+    ]
+    assert request_from_proto(translated({"messages": messages}).chat).messages == (
+        Message(Role.SYSTEM, "s"),
+        Message(Role.SYSTEM, "a\nb"),
+        Message(Role.USER, "u", name="me"),
+        Message(Role.ASSISTANT, "", "hm", (ToolCall("call_1", "bash", '{"a": 1}'),)),
+        Message(Role.TOOL, "t\0", tool_call_id="call_1"),
+    )
+
+
+def test_tools_carry_their_schema_as_json_text() -> None:
+    chat = request_from_proto(
+        translated({"tools": [TOOL, {"type": "function", "function": {"name": "bare"}}]}).chat
+    )
+    assert [(tool.name, tool.description) for tool in chat.tools] == [("bash", "runs"), ("bare", "")]
+    assert json.loads(chat.tools[0].parameters_json) == PARAMETERS
+    assert chat.tools[1].parameters_json == ""
+
+
+@pytest.mark.parametrize(
+    ("given", "wanted"),
+    [
+        ("auto", ToolChoice(ToolChoiceMode.AUTO)),
+        ("none", ToolChoice(ToolChoiceMode.NONE)),
+        ("required", ToolChoice(ToolChoiceMode.REQUIRED)),
+        ({"type": "function", "function": {"name": "bash"}}, ToolChoice(ToolChoiceMode.NAMED, "bash")),
+    ],
+)
+def test_tool_choice(given: Any, wanted: ToolChoice) -> None:
+    assert request_from_proto(translated({"tools": [TOOL], "tool_choice": given}).chat).tool_choice == wanted
+
+
+def test_parallel_calls_can_be_forbidden() -> None:
+    assert not request_from_proto(translated({"parallel_tool_calls": False}).chat).parallel_tool_calls
+
+
+def test_choices_voters_and_agent() -> None:
+    asked = translated({"model": "local-swarm-agent", "n": 4, "swarm": {"voters": 5}})
+    assert (asked.chat.model, asked.choices, asked.voters, asked.agent) == ("local-swarm-agent", 4, 5, True)
+
+
+def test_more_choices_than_there_are_slots_are_refused() -> None:
+    assert translated({"n": 2}, most=2).choices == 2
+    with pytest.raises(SwarmError) as refused:
+        translated({"n": 3}, most=2)
+    assert refused.value.param == "n"
+
+
+@pytest.mark.parametrize(
+    ("headers", "extra", "wanted"),
+    [
+        ({}, {}, ("", "")),
+        ({"x-session-id": "s1"}, {}, ("s1", "")),
+        ({"x-session-affinity": "s2"}, {}, ("s2", "")),
+        ({"x-session-id": "s1", "x-session-affinity": "s2", "x-parent-session-id": "p"}, {}, ("s2", "p")),
+        ({}, {"prompt_cache_key": "k"}, ("k", "")),
+        ({"x-session-id": "s1"}, {"prompt_cache_key": "k"}, ("s1", "")),
+    ],
+)
+def test_sessions(headers: dict[str, str], extra: dict[str, Any], wanted: tuple[str, str]) -> None:
+    chat = translated(extra, headers).chat
+    assert (chat.session_id, chat.parent_session_id) == wanted
+
+
+@pytest.mark.parametrize("value", ["a b", "ü", "x" * 257])
+def test_an_odd_session_header_is_named(value: str) -> None:
+    with pytest.raises(SwarmError) as refused:
+        translated({}, {"x-session-id": value})
+    assert refused.value.param == "x-session-id"
