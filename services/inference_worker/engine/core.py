@@ -82,6 +82,13 @@ class Core:
         self._end(job, error)
         self._flush([job])
 
+    def settle(self, job: Job, index: int) -> None:
+        """Ends one candidate here; it counts as stopped."""
+        candidate = job.candidates[index]
+        if not candidate.finished:
+            self._waiting = [each for each in self._waiting if each is not candidate]
+            self._cut_off(candidate, Finish.STOP)
+
     def status(self) -> EngineStatus:
         return EngineStatus(
             sequences_total=self._backend.capacity.sequences,
@@ -251,6 +258,14 @@ class Core:
                 finish = Finish.LENGTH
             if candidate.text.stopped:
                 finish = Finish.STOP
+        self._tell(candidate, text, finish)
+
+    def _cut_off(self, candidate: Candidate, finish: Finish) -> None:
+        """Ends a candidate between two tokens."""
+        self._tell(candidate, candidate.text.finish(), finish)
+        self._flush([candidate.job])
+
+    def _tell(self, candidate: Candidate, text: str, finish: Finish | None) -> None:
         job = candidate.job
         job.outbox.append(
             Generated(candidate.index, text, candidate.completion_tokens, candidate.logprob_sum, finish)
@@ -281,10 +296,14 @@ class Core:
             if not outputs:
                 continue
             try:
-                job.sink(outputs)
+                kept_up = job.sink(outputs)
             except Exception:
-                log.exception("a request's sink failed; the request is cancelled", order=job.order)
+                log.exception("a request's sink failed, it is cancelled", order=job.order)
                 self.cancel(job, SwarmError(Reason.INTERNAL, "the answer could not be handed over"))
+                continue
+            if not kept_up and not job.ended:
+                log.warning("a reader does not keep up, its request is cancelled", order=job.order)
+                self.cancel(job, SwarmError(Reason.CANCELLED, "the answer was not read fast enough"))
 
     # -- decodes that did not succeed ----------------------------------------------------------------
 
@@ -319,20 +338,7 @@ class Core:
         if not candidate.out:
             self.cancel(candidate.job, SwarmError(Reason.INTERNAL, "the prompt does not fit the KV cells"))
             return
-        job = candidate.job
-        job.outbox.append(
-            Generated(
-                candidate.index,
-                candidate.text.finish(),
-                candidate.completion_tokens,
-                candidate.logprob_sum,
-                Finish.LENGTH,
-            )
-        )
-        self._close(candidate)
-        if all(each.finished for each in job.candidates):
-            self._end(job, None)
-        self._flush([job])
+        self._cut_off(candidate, Finish.LENGTH)
 
 
 def job_of(submission: Submission, order: int, limit: int, now: float) -> Job:

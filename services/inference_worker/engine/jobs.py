@@ -54,7 +54,8 @@ class Ended:
 
 Output = Prefilled | Generated | Ended
 # Called on the engine's thread with everything one step has for the request. Must not block.
-Sink = Callable[[Sequence[Output]], None]
+# False: the reader does not keep up, and the request is to end.
+Sink = Callable[[Sequence[Output]], bool]
 
 
 @dataclass(frozen=True, slots=True)

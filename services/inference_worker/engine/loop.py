@@ -109,6 +109,10 @@ class Engine:
         if job.order in self._core.prefilling:
             self._backend.interrupt(True)
 
+    def settle(self, job: Job, candidate: int) -> None:
+        """Ends one candidate as if it had stopped by itself: the rest of its answer is not wanted."""
+        self._inbox.put(lambda: self._core.settle(job, candidate))
+
     def _check_room(self, candidates: int) -> None:
         if self._closed is not None:
             raise self._closed

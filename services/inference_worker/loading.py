@@ -1,0 +1,163 @@
+"""From a configured model to a worker that has answered once: pull, check, size, load, warm up."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from dataclasses import replace
+from time import monotonic
+
+import psutil
+import structlog
+
+from services.common.chat import ModelInfo
+from services.common.errors import Reason, SwarmError
+from services.common.settings import Settings
+from services.inference_worker.backends.base import Backend, SamplerSpec
+from services.inference_worker.backends.llama_cpp.backend import LlamaCppBackend, LoadOptions
+from services.inference_worker.backends.llama_cpp.devices import free_gpu_memory
+from services.inference_worker.chat.detect import detect
+from services.inference_worker.chat.template import ChatTemplate
+from services.inference_worker.engine.jobs import Ended, Output, Submission
+from services.inference_worker.engine.loop import Engine
+from services.inference_worker.engine.sampling import Recommendation
+from services.inference_worker.models import gguf_file, memory, sizing
+from services.inference_worker.models.pull import pull
+from services.inference_worker.models.reference import HubFile, parse
+from services.inference_worker.worker import Worker
+
+# Least time in seconds between two progress lines of a pull.
+_REPORT_INTERVAL = 1.0
+_WARM_UP_TIMEOUT = 120.0
+
+log = structlog.get_logger()
+
+
+class Loaded:
+    """A worker and what must be closed with it."""
+
+    def __init__(self, worker: Worker, engine: Engine, backend: Backend) -> None:
+        self.worker = worker
+        self._engine = engine
+        self._backend = backend
+
+    def close(self) -> None:
+        self._engine.close()
+        self._backend.close()
+
+
+def load(
+    settings: Settings, name: str, on_failure: Callable[[BaseException], None], stop: threading.Event
+) -> Loaded:
+    """Blocks until the model has answered its first request. `stop` ends a pull.
+
+    `on_failure` hears when the engine is lost later on. Raises SwarmError with what is wrong with the model.
+    """
+    reference = parse(settings.model)
+    if isinstance(reference, HubFile):
+        path = pull(reference, settings.home / "models", _Progress(), stop=stop)
+    else:
+        path = reference.path
+    file = gguf_file.read(path)
+    _refuse_other_kinds(file)
+    backend, context_length = _load_backend(file, settings)
+    engine = Engine(backend, context_length, settings.queue, on_failure=on_failure)
+    template = ChatTemplate(
+        file.text("tokenizer.chat_template"),
+        backend.vocabulary.bos,
+        backend.vocabulary.eos,
+        gguf_file.model_name(path),
+    )
+    format = detect(template)
+    model = ModelInfo(
+        id=gguf_file.model_name(path),
+        context_length=context_length,
+        tool_format=format.name,
+        created_unix=int(path.stat().st_mtime),
+        display_name=str(file.metadata.get("general.name") or gguf_file.model_name(path)),
+    )
+    worker = Worker(
+        name, model, backend, engine, template, format, Recommendation.from_metadata(file.metadata)
+    )
+    engine.start()
+    _warm_up(engine, backend)
+    log.info("model.ready", model=model.id, format=format.name, context=context_length)
+    return Loaded(worker, engine, backend)
+
+
+def _load_backend(file: gguf_file.GgufFile, settings: Settings) -> tuple[Backend, int]:
+    free = memory.available()
+    if settings.gpu_layers != 0 and (on_gpu := free_gpu_memory()):
+        free = replace(free, bytes=free.bytes + on_gpu, source=f"{free.source} and free GPU memory")
+    size = sizing.plan(file, settings.context, settings.slots, free)
+    options = LoadOptions(
+        path=file.path,
+        cells=size.cells,
+        sequences=settings.slots,
+        batch=settings.batch,
+        threads=settings.threads or physical_cores(),
+        gpu_layers=settings.gpu_layers,
+    )
+    log.info(
+        "model.load",
+        path=str(file.path),
+        context=size.context_length,
+        cells=size.cells,
+        megabytes=size.needed >> 20,
+        threads=options.threads,
+    )
+    started = monotonic()
+    backend = LlamaCppBackend(options)
+    log.info("model.loaded", seconds=round(monotonic() - started, 2))
+    return backend, size.context_length
+
+
+def _refuse_other_kinds(file: gguf_file.GgufFile) -> None:
+    kind = file.metadata.get("general.type", "model")
+    if kind != "model":
+        raise gguf_file.invalid_file(file.path, f"it is of type {kind!r}, not a model of its own")
+    if "tokenizer.chat_template" not in file.metadata:
+        raise gguf_file.invalid_file(
+            file.path, "it has no chat template (a base model?); an instruction-tuned model is needed"
+        )
+
+
+def physical_cores() -> int:
+    """Cores that this process may use, without counting hyperthreads twice."""
+    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, min(allowed, psutil.cpu_count(logical=False) or allowed))
+
+
+def _warm_up(engine: Engine, backend: Backend) -> None:
+    """One short answer: pages the weights in and proves that the engine works. Raises SwarmError."""
+    over: Future[SwarmError | None] = Future()
+
+    def sink(outputs: Sequence[Output]) -> bool:
+        if isinstance(last := outputs[-1], Ended):
+            over.set_result(last.error)
+        return True
+
+    prompt = backend.tokenize("warm up")
+    engine.submit(Submission(prompt, [SamplerSpec(temperature=0)], sink, max_tokens=2))
+    try:
+        error = over.result(_WARM_UP_TIMEOUT)
+    except TimeoutError:
+        error = SwarmError(Reason.DEADLINE_EXCEEDED, f"the model gave no answer in {_WARM_UP_TIMEOUT:g} s")
+    if error is not None:
+        raise error
+
+
+class _Progress:
+    """Logs a pull's progress, not at every chunk."""
+
+    def __init__(self) -> None:
+        self._last = 0.0
+
+    def __call__(self, file: str, done: int, total: int) -> None:
+        now = monotonic()
+        if done < total and now - self._last < _REPORT_INTERVAL:
+            return
+        self._last = now
+        log.info("model.pull", file=file, done=done, total=total)

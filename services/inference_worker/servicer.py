@@ -1,0 +1,62 @@
+"""InferenceService: converts and calls; what it means is in `worker.py`."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import aclosing
+from typing import Any
+
+import grpc
+
+from services.common.chat_proto import event_to_proto, model_to_proto, request_from_proto
+from services.common.errors import Reason, SwarmError
+from services.inference_worker.worker import Worker
+from swarm.inference.v1 import inference_pb2 as pb
+from swarm.inference.v1 import inference_pb2_grpc
+
+SERVICE = pb.DESCRIPTOR.services_by_name["InferenceService"].full_name
+
+Context = grpc.aio.ServicerContext[Any, Any]
+
+
+class InferenceServicer(inference_pb2_grpc.InferenceServiceServicer):
+    """Serves `worker` as soon as it is set; until then every call is UNAVAILABLE."""
+
+    def __init__(self, queue_capacity: int) -> None:
+        self.worker: Worker | None = None
+        self._queue_capacity = queue_capacity
+
+    async def Chat(self, request: pb.ChatRequest, context: Context) -> AsyncIterator[pb.ChatEvent]:
+        stream = await self._ready().chat(request_from_proto(request))
+        # A client that goes away frees its slots at once, wherever this generator is suspended.
+        context.add_done_callback(lambda _: stream.close())  # type: ignore[arg-type]  # stubs want a class
+        try:
+            async with aclosing(stream.events()) as events:
+                async for event in events:
+                    yield event_to_proto(event)
+        finally:
+            stream.close()
+
+    async def ListModels(self, request: pb.ListModelsRequest, context: Context) -> pb.ListModelsResponse:
+        return pb.ListModelsResponse(models=[model_to_proto(self._ready().model)])
+
+    async def GetStatus(self, request: pb.GetStatusRequest, context: Context) -> pb.GetStatusResponse:
+        worker = self._ready()
+        status = worker.status
+        return pb.GetStatusResponse(
+            worker=worker.name,
+            slots_total=status.sequences_total,
+            slots_busy=status.sequences_busy,
+            queue_length=status.waiting,
+            queue_capacity=self._queue_capacity,
+            cells_total=status.cells_total,
+            cells_used=status.cells_used,
+            prompt_tokens_total=status.prompt_tokens,
+            cached_tokens_total=status.cached_tokens,
+            generated_tokens_total=status.generated_tokens,
+        )
+
+    def _ready(self) -> Worker:
+        if self.worker is None:
+            raise SwarmError(Reason.UNAVAILABLE, "the model is still being loaded", retry_after=1.0)
+        return self.worker

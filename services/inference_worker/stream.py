@@ -1,0 +1,129 @@
+"""One request's way out: what the engine generates becomes structured events per candidate."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Sequence
+
+from services.common.chat import Accepted, CandidateFinished, ChatEvent, PrefillProgress, Usage
+from services.inference_worker.chat.machine import PushMachine
+from services.inference_worker.engine.jobs import (
+    Ended,
+    Finish,
+    Generated,
+    Job,
+    Output,
+    Prefilled,
+    Sink,
+    Submission,
+)
+from services.inference_worker.engine.loop import Engine
+from services.inference_worker.outbox import Outbox
+
+
+class ChatStream:
+    """`start` it, iterate `events()` once, and `close()` it when nobody reads any more.
+
+    Belongs to the event loop.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        accepted: Accepted,
+        machines: Sequence[PushMachine],
+        forced: str,
+        pending_limit: int,
+    ) -> None:
+        """One machine per candidate. `forced`: the beginning of every answer, which the prompt contains.
+
+        A reader that leaves more than `pending_limit` outputs lying loses the request.
+        """
+        self._engine = engine
+        self._accepted = accepted
+        self._candidates = [_Answer(machine, forced) for machine in machines]
+        self._outbox = Outbox(pending_limit)
+        self._job: Job | None = None
+
+    @property
+    def sink(self) -> Sink:
+        return self._outbox.push
+
+    def start(self, submission: Submission) -> None:
+        """Raises what `Engine.submit` raises."""
+        self._job = self._engine.submit(submission)
+
+    def close(self) -> None:
+        """Frees what the request holds in the engine, within one step. Harmless when it is over."""
+        if self._job is not None and not self._job.ended:
+            self._engine.cancel(self._job)
+
+    async def events(self) -> AsyncGenerator[ChatEvent, None]:
+        """Accepted first, Usage last. Raises SwarmError when the engine gives the request up."""
+        yield self._accepted
+        while True:
+            for output in await self._outbox.take():
+                if isinstance(output, Ended):
+                    if output.error is not None:
+                        raise output.error
+                    yield self._usage(output)
+                    return
+                for event in self._convert(output):
+                    yield event
+
+    def _convert(self, output: Output) -> list[ChatEvent]:
+        if isinstance(output, Generated):
+            answer = self._candidates[output.candidate]
+            events = answer.read(output)
+            if answer.complete and output.finish is None and self._job is not None:
+                self._engine.settle(self._job, output.candidate)
+            return events
+        if isinstance(output, Prefilled) and output.done < output.total:
+            return [PrefillProgress(output.done, output.total)]
+        return []
+
+    def _usage(self, ended: Ended) -> Usage:
+        return Usage(
+            self._accepted.prompt_tokens,
+            ended.cached_tokens,
+            sum(answer.completion_tokens for answer in self._candidates),
+            sum(answer.reasoning_tokens for answer in self._candidates),
+        )
+
+
+class _Answer:
+    """One candidate's text on its way through the push machine."""
+
+    def __init__(self, machine: PushMachine, forced: str) -> None:
+        self._machine = machine
+        self._forced = forced
+        self.completion_tokens = 0
+        self.reasoning_tokens = 0
+
+    @property
+    def complete(self) -> bool:
+        """Whatever comes now would be dropped."""
+        return self._machine.done
+
+    def read(self, output: Generated) -> list[ChatEvent]:
+        events: list[ChatEvent] = []
+        if self._forced:
+            events += self._machine.feed(self._forced)
+            self._forced = ""
+        # The tokens up to the one that closes it are reasoning.
+        if self._machine.reasoning_open:
+            self.reasoning_tokens += output.completion_tokens - self.completion_tokens
+        self.completion_tokens = output.completion_tokens
+        events += self._machine.feed(output.text)
+        if output.finish is not None:
+            held, reason = self._machine.finish(cut_off=output.finish is Finish.LENGTH)
+            events += held
+            events.append(
+                CandidateFinished(
+                    output.candidate,
+                    reason,
+                    self.completion_tokens,
+                    self.reasoning_tokens,
+                    output.logprob_sum,
+                )
+            )
+        return events

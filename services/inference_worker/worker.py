@@ -1,0 +1,143 @@
+"""One model that answers: a chat request goes in, structured events per candidate come out."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from dataclasses import dataclass, replace
+
+from services.common.chat import Accepted, ChatRequest, ModelInfo, Tool, ToolChoiceMode
+from services.common.errors import Reason, SwarmError, invalid, unsupported
+from services.inference_worker.backends.base import Backend
+from services.inference_worker.chat.conversation import offered_tools
+from services.inference_worker.chat.formats import Format
+from services.inference_worker.chat.machine import PushMachine
+from services.inference_worker.chat.template import ChatTemplate
+from services.inference_worker.engine import sampling
+from services.inference_worker.engine.jobs import EngineStatus, Submission
+from services.inference_worker.engine.loop import Engine
+from services.inference_worker.stream import ChatStream
+
+# Outputs that may wait for a reader that does not read, about 150 bytes each.
+PENDING_LIMIT = 8_192
+_MOST_CANDIDATES = 128
+# Characters of the prompt's end that may open reasoning for the model.
+_PROMPT_TAIL = 256
+
+
+@dataclass(frozen=True, slots=True)
+class _Prepared:
+    """`forced` is the beginning of the answer that the prompt already contains."""
+
+    tokens: list[int]
+    tools: tuple[Tool, ...]
+    prompt_tail: str
+    forced: str
+
+
+class Worker:
+    """Belongs to the event loop; the engine works on its own thread."""
+
+    def __init__(
+        self,
+        name: str,
+        model: ModelInfo,
+        backend: Backend,
+        engine: Engine,
+        template: ChatTemplate,
+        format: Format,
+        recommendation: sampling.Recommendation,
+        pending_limit: int = PENDING_LIMIT,
+    ) -> None:
+        self.name = name
+        self.model = model
+        self._backend = backend
+        self._engine = engine
+        self._template = template
+        self._format = format
+        self._recommendation = recommendation
+        self._pending_limit = pending_limit
+
+    @property
+    def status(self) -> EngineStatus:
+        return self._engine.status
+
+    async def chat(self, request: ChatRequest) -> ChatStream:
+        """Checks the request and puts it in the engine's queue; nothing is computed yet.
+
+        Raises SwarmError: MODEL_NOT_FOUND, INVALID_FIELD, UNSUPPORTED_PARAMETER, TEMPLATE_FAILED,
+        CONTEXT_LENGTH_EXCEEDED, QUEUE_FULL, UNAVAILABLE.
+        """
+        self._check(request)
+        self._engine.check_room(request.candidates)
+        # Rendering and tokenising a long conversation takes a while: not in the event loop.
+        prepared = await asyncio.to_thread(self._prepare, request)
+        stream = ChatStream(
+            self._engine,
+            Accepted(self.model.id, len(prepared.tokens), self._engine.context_length, self.name),
+            [
+                PushMachine(
+                    self._format, prepared.tools, index, prepared.prompt_tail, request.parallel_tool_calls
+                )
+                for index in range(request.candidates)
+            ],
+            prepared.forced,
+            self._pending_limit,
+        )
+        stream.start(
+            Submission(
+                prompt=prepared.tokens,
+                specs=sampling.specs(request.sampling, self._recommendation, request.candidates),
+                sink=stream.sink,
+                max_tokens=request.sampling.max_tokens,
+                stops=request.sampling.stop,
+            )
+        )
+        return stream
+
+    def _check(self, request: ChatRequest) -> None:
+        if request.model not in ("", self.model.id):
+            raise SwarmError(
+                Reason.MODEL_NOT_FOUND,
+                f"this worker serves {self.model.id}, not {request.model}",
+                param="model",
+            )
+        if not 1 <= request.candidates <= _MOST_CANDIDATES:
+            raise invalid("n", f"n: expected 1 to {_MOST_CANDIDATES}, got {request.candidates}")
+        sampling.check(request.sampling)
+        choice = request.tool_choice
+        if choice.mode in (ToolChoiceMode.AUTO, ToolChoiceMode.NONE):
+            return
+        if self._format.style is None:
+            raise unsupported(
+                "tool_choice", f"the model {self.model.id} has no tool-call format; tool_choice must be auto"
+            )
+        if not request.tools:
+            raise invalid("tool_choice", "tool_choice asks for a call, but tools is empty")
+        if choice.mode is ToolChoiceMode.NAMED and choice.name not in (tool.name for tool in request.tools):
+            raise invalid("tool_choice", f"tool_choice names {choice.name!r}, which is not among the tools")
+
+    def _prepare(self, request: ChatRequest) -> _Prepared:
+        choice = request.tool_choice
+        if choice.mode is ToolChoiceMode.NAMED:
+            request = replace(request, tools=tuple(t for t in request.tools if t.name == choice.name))
+        prompt = self._template.render(request)
+        tools = offered_tools(request)
+        tail = prompt[-_PROMPT_TAIL:]
+        forced = ""
+        if choice.mode in (ToolChoiceMode.REQUIRED, ToolChoiceMode.NAMED):
+            forced = self._forced_prefix(choice.name, tools, tail)
+        return _Prepared(self._backend.tokenize(prompt + forced), tools, tail, forced)
+
+    def _forced_prefix(self, name: str, tools: tuple[Tool, ...], tail: str) -> str:
+        """The beginning of a call: a model that continues inside a call cannot answer in words."""
+        reasoning = self._format.reasoning
+        opened = PushMachine(self._format, tools, 0, tail).reasoning_open
+        closed = f"{reasoning.close}\n\n" if opened and reasoning is not None else ""
+        return closed + self._format.forced_prefix(name, bool(name) and _requires_argument(tools[0]))
+
+
+def _requires_argument(tool: Tool) -> bool:
+    """Whether the tool's schema says that a call must have at least one argument."""
+    schema = json.loads(tool.parameters_json) if tool.parameters_json.strip() else {}
+    return bool(schema.get("required"))
