@@ -13,10 +13,11 @@ from typing import Any
 import grpc
 
 from services.common.channel import open_channel
-from services.common.chat import ChatRequest, Message, Role, Sampling, Tool
+from services.common.chat import ChatRequest, Message, ModelInfo, Role, Sampling, Tool
 from services.common.chat_proto import request_to_proto
 from services.common.grpc_errors import from_rpc_error
 from services.common.settings import Settings
+from services.consensus.routing import route
 from services.consensus.service import running
 from swarm.consensus.v1 import consensus_pb2, consensus_pb2_grpc
 from swarm.inference.v1 import inference_pb2, inference_pb2_grpc
@@ -108,6 +109,18 @@ class Answer:
         return usage
 
 
+async def first(stream: Any, kind: str) -> tuple[Any, list[str]]:
+    """Reads until the first event of `kind`; also the kinds of all that came before it."""
+    before: list[str] = []
+    async with asyncio.timeout(TIMEOUT):
+        async for event in stream:
+            found = event.chat.WhichOneof("event") or event.WhichOneof("event")
+            if found == kind:
+                return event, before
+            before.append(found)
+    raise AssertionError(f"no {kind} among {before}")
+
+
 class Swarm:
     """`decide` gathers a whole answer; `stream` gives the open call."""
 
@@ -145,6 +158,22 @@ class Swarm:
         async with asyncio.timeout(TIMEOUT):
             while [model.id for model in (await self.models())[2:]] != sorted(ids):
                 pass
+
+
+@dataclass(frozen=True)
+class _Idle:
+    id: str
+    models: tuple[ModelInfo, ...]
+    slots: int = 1
+    in_flight: int = 0
+
+
+def session_led_by(leader: FakeWorker, *others: FakeWorker) -> str:
+    """A session whose candidate 0 goes to `leader` while all these workers are idle."""
+    model = ModelInfo(leader.model, leader.context_length, "", 0)
+    idle = [_Idle(worker.member.id, (model,)) for worker in (leader, *others)]
+    sessions = (f"session {number}" for number in range(1000))
+    return next(each for each in sessions if route(leader.model, idle, each).workers[0] is idle[0])
 
 
 @contextlib.asynccontextmanager
