@@ -1,4 +1,5 @@
-"""Writes the four evaluation sets, sets/{known,phrasings,tools,answers}.jsonl; made once, before any training.
+"""Writes the four evaluation sets, sets/{known,phrasings,tools,answers}.jsonl; made once, before any
+training.
 
 known      phrasings that are trained on, names that are not
 phrasings  phrasings that are never trained on, tool sets that are
@@ -6,6 +7,7 @@ tools      phrasings that are trained on, tools and parameters that are not
 answers    a tool's result is there; the answer has to quote it
 
     python -m deploy.built_in_model.make_sets
+
 """
 
 from __future__ import annotations
@@ -14,12 +16,27 @@ import json
 from pathlib import Path
 from typing import Any
 
-from deploy.built_in_model.generator.conversations import Conversation, Split, evaluation
+from deploy.built_in_model.generator.drawing import Conversation, Split
+from deploy.built_in_model.generator.evaluation import evaluation
 
 FOLDER = Path(__file__).parent / "sets"
+NAMES = ("known", "phrasings", "tools", "answers")
 ITEMS = 360
 SEED = 20_000
-QUOTING = ("list", "list_dir", "read", "read_key", "run", "run_file", "grep", "grep_dir", "glob_ext", "glob_name", "fetch", "shell_fact")
+QUOTING = (
+    "list",
+    "list_dir",
+    "read",
+    "read_key",
+    "run",
+    "run_file",
+    "grep",
+    "grep_dir",
+    "glob_ext",
+    "glob_name",
+    "fetch",
+    "shell_fact",
+)
 
 
 def call_item(name: str, number: int, conversation: Conversation) -> dict[str, Any]:
@@ -67,8 +84,10 @@ def make(name: str) -> list[dict[str, Any]]:
 
 
 def main() -> None:
-    """Write the four files."""
-    for name in ("known", "phrasings", "tools", "answers"):
+    """Write the four files. Refuses to replace sets that are there: a set changed after training proves nothing."""
+    if any((FOLDER / f"{name}.jsonl").exists() for name in NAMES):
+        raise SystemExit(f"{FOLDER} holds sets; remove them first if no model was trained against them")
+    for name in NAMES:
         rows = [json.dumps(item, ensure_ascii=False, separators=(",", ":")) for item in make(name)]
         (FOLDER / f"{name}.jsonl").write_text("\n".join(rows) + "\n", encoding="utf-8")
         print(f"{name}: {len(rows)} items")

@@ -1,9 +1,12 @@
-"""Builds tokenizer.json: a byte-level BPE in which a name is written with the same tokens wherever it stands.
+"""Builds tokenizer.json: a byte-level BPE in which a name is written with the same tokens wherever it
+stands.
 
-Merges never mix letters with blanks, digits or punctuation, so copying an argument is copying tokens. A token has at most
-31 bytes: llama-cpp-python turns tokens to text through a buffer of 32. GGUF pre-tokenizer: `deepseek-coder`.
+Merges never mix letters with blanks, digits or punctuation, so copying an argument is copying tokens. A
+token has at most 31 bytes: llama-cpp-python turns tokens to text through a buffer of 32. GGUF pre-
+tokenizer: `deepseek-coder`.
 
     python -m deploy.built_in_model.tokenizer [--count 12000]
+
 """
 
 from __future__ import annotations
@@ -21,10 +24,29 @@ FILE = Path(__file__).parent / "tokenizer.json"
 VOCABULARY = 3072
 CONTROL = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
 USER_DEFINED = [
-    "<tool_call>", "}\n</tool_call>", "</tool_call>", '{"name": "', '", "arguments": {"', '", "arguments": {}', '":"', '","', '"}',
-    "\\n", '\\"', "\\t", "<path>", "</path>", "<type>file</type>", "<content>", "</content>", "(End of file - total ",
-]  # fmt: skip
-GLUE = "the a an in to of and is with for it on from that are was has no not be at by or what which me my this you I".split()
+    "<tool_call>",
+    "}\n</tool_call>",
+    "</tool_call>",
+    '{"name": "',
+    '", "arguments": {"',
+    '", "arguments": {}',
+    '":"',
+    '","',
+    '"}',
+    "\\n",
+    '\\"',
+    "\\t",
+    "<path>",
+    "</path>",
+    "<type>file</type>",
+    "<content>",
+    "</content>",
+    "(End of file - total ",
+]
+GLUE = (
+    "the a an in to of and is with for it on from that are was has no not be at by or what which me my "
+    "this you I"
+).split()
 MERGES = [(" ", " "), ("  ", "  ")]
 # what llama.cpp does for tokenizer.ggml.pre = deepseek-coder
 DEEPSEEK_CODER = ["[\r\n]", r"\s?\p{L}+", r"\s?\p{P}+", "[一-龥ࠀ-一가-퟿]+", r"\p{N}"]
@@ -32,7 +54,9 @@ DEEPSEEK_CODER = ["[\r\n]", r"\s?\p{L}+", r"\s?\p{P}+", "[一-龥ࠀ-一가-퟿]
 
 def _pre_tokenizer(patterns: list[str]) -> pre_tokenizers.PreTokenizer:
     splits = [pre_tokenizers.Split(Regex(pattern), "isolated") for pattern in patterns]
-    return pre_tokenizers.Sequence([*splits, pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)])
+    return pre_tokenizers.Sequence(
+        [*splits, pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)]
+    )
 
 
 def build(texts: list[str], size: int = VOCABULARY) -> Tokenizer:
@@ -44,7 +68,16 @@ def build(texts: list[str], size: int = VOCABULARY) -> Tokenizer:
     bare.pre_tokenizer = _pre_tokenizer([r"\p{L}+", r"\P{L}"])
     room = size - len(CONTROL) - len(USER_DEFINED) - len(MERGES) - len(GLUE)
     alphabet = pre_tokenizers.ByteLevel.alphabet()
-    bare.train_from_iterator(texts, trainers.BpeTrainer(vocab_size=room, initial_alphabet=alphabet, show_progress=False, min_frequency=2, max_token_length=14))
+    bare.train_from_iterator(
+        texts,
+        trainers.BpeTrainer(
+            vocab_size=room,
+            initial_alphabet=alphabet,
+            show_progress=False,
+            min_frequency=2,
+            max_token_length=14,
+        ),
+    )
     model = json.loads(bare.to_str())["model"]
     vocabulary: dict[str, int] = dict(sorted(model["vocab"].items(), key=lambda item: item[1]))
     merges = [(a, b) for a, b in model["merges"]]
@@ -58,7 +91,9 @@ def build(texts: list[str], size: int = VOCABULARY) -> Tokenizer:
     tokenizer.add_special_tokens([AddedToken(token, special=True, normalized=False) for token in CONTROL])
     tokenizer.add_tokens([AddedToken(token, special=False, normalized=False) for token in USER_DEFINED])
     while tokenizer.get_vocab_size() < size:
-        tokenizer.add_special_tokens([AddedToken(f"<|unused{tokenizer.get_vocab_size()}|>", special=True, normalized=False)])
+        tokenizer.add_special_tokens(
+            [AddedToken(f"<|unused{tokenizer.get_vocab_size()}|>", special=True, normalized=False)]
+        )
     return tokenizer
 
 
@@ -80,9 +115,16 @@ def main() -> None:
     tokenizer.save(str(FILE))
     sample = texts[:300]
     tokens = sum(len(tokenizer.encode(text).ids) for text in sample)
-    if any(tokenizer.decode(tokenizer.encode(text).ids, skip_special_tokens=False) != text for text in sample):
+    if any(
+        tokenizer.decode(tokenizer.encode(text).ids, skip_special_tokens=False) != text for text in sample
+    ):
         raise ValueError("the tokenizer does not give back a text that it encoded")
-    print(f"{tokenizer.get_vocab_size()} entries, {sum(map(len, sample)) / tokens:.2f} characters a token, {tokens / len(sample):.0f} tokens a conversation")
+    print(
+        
+            f"{tokenizer.get_vocab_size()} entries, {sum(map(len, sample)) / tokens:.2f} characters a "
+            f"token, {tokens / len(sample):.0f} tokens a conversation"
+        
+    )
 
 
 if __name__ == "__main__":

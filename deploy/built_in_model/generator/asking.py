@@ -1,4 +1,5 @@
-"""How a person words a request: politeness, small talk before it, capitals, final marks, misspellings, and quotes around slots."""
+"""How a person words a request: politeness, small talk before it, capitals, final marks, misspellings, and
+quotes around slots."""
 
 from __future__ import annotations
 
@@ -8,31 +9,56 @@ from deploy.built_in_model.generator.names import Names
 from deploy.built_in_model.generator.phrasings import SLOT, fill
 
 VERBS = set(
-    "list show print display read open tell give get write create make put save store add touch edit change replace fix update turn set swap "
-    "run execute launch start call use search find grep look locate fetch download load visit check view see describe explain summarize "
-    "summarise delete remove erase drop rename correct modify substitute browse enumerate output cat dump pull bring take try invoke perform "
-    "generate produce scan retrieve extract examine inspect reveal peek recap quote itemize provide return report name explore pick spit hand "
-    "grab throw erase discard trash wipe kill prepare set insert let's remind catalog present review study analyze walk".split()
+    "list show print display read open tell give get write create make put save store add touch edit "
+    "change replace fix update turn set swap "
+    "run execute launch start call use search find grep look locate fetch download load visit check "
+    "view see describe explain summarize "
+    "summarise delete remove erase drop rename correct modify substitute browse enumerate output cat "
+    "dump pull bring take try invoke perform "
+    "generate produce scan retrieve extract examine inspect reveal peek recap quote itemize provide "
+    "return report name explore pick spit hand "
+    "grab throw erase discard trash wipe kill prepare set insert let's remind catalog present review "
+    "study analyze walk".split()
 )
-QUESTIONS = set("what which who whose where when why how is are was were does do did can could would will has have what's where's who's how's anything".split())
+QUESTIONS = set(
+    (
+        "what which who whose where when why how is are was were does do did can could would will has "
+        "have what's where's who's how's anything"
+    ).split()
+)
 BEFORE = (
-    "please |please |Please |please, |pls |can you |can you please |could you |could you please |Could you |Can you |would you |will you |"
-    "I want you to |I need you to |I would like you to |I'd like you to |you should |go ahead and |just |now |now please |quickly |first |next, |"
-    "let's |kindly |your task: |task: |todo: |time to |be so kind and |do me a favor and |help me: |i want you to |then |also |once more, "
+    "please |please |Please |please, |pls |can you |can you please |could you |could you please |"
+    "Could you |Can you |would you |will you |"
+    "I want you to |I need you to |I would like you to |I'd like you to |you should |go ahead and |"
+    "just |now |now please |quickly |first |next, |"
+    "let's |kindly |your task: |task: |todo: |time to |be so kind and |do me a favor and |help me: |i "
+    "want you to |then |also |once more, "
 ).split("|")
-GREETINGS = "hi, |hey, |hello, |Hi! |Hello! |Hey, |ok, |okay, |ok so |alright, |so, |well, |great, |good, |thanks. |thanks! now |yo, |right, |sorry, |hm, |hey there, |good morning, |dear model, |assistant, |swarm, ".split("|")
-AFTER = " please| please|, please| for me|, thanks| thanks|, thank you| now| pls| real quick| quickly| again| if you can| right away|, ok?| thx| when you can| if possible| then".split("|")
+GREETINGS = (
+    "hi, |hey, |hello, |Hi! |Hello! |Hey, |ok, |okay, |ok so |alright, |so, |well, |great, |good, |"
+    "thanks. |thanks! now |yo, |right, |sorry, |hm, |hey there, |good morning, |dear model, |assistant, |"
+    "swarm, "
+).split("|")
+AFTER = (
+    " please| please|, please| for me|, thanks| thanks|, thank you| now| pls| real quick| quickly| again| "
+    "if you can| right away|, ok?| thx| when you can| if possible| then"
+).split("|")
 REASONS = (
-    "I am working on the {w} project. |this is for {w}. |we are still fixing {w}. |I forgot about {w}. |for the {w} team: |about the {w} thing, |"
-    "my {w} is broken. |I just came back from {w}. |before we go on, |it is about {w}, |quick question: |small job: |one more thing: |I have a question. |"
+    "I am working on the {w} project. |this is for {w}. |we are still fixing {w}. |I forgot about "
+    "{w}. |for the {w} team: |about the {w} thing, |"
+    "my {w} is broken. |I just came back from {w}. |before we go on, |it is about {w}, |quick "
+    "question: |small job: |one more thing: |I have a question. |"
     "I need your help. |as discussed, |back to work. |next task. |for my {w}, |since you asked about {w}, "
 ).split("|")
-CAUSES = " so I can check the {w}| because I need it for {w}|, I need it for the {w}| before we start with {w}| as the {w} asked|, it is urgent| so that I can see it| for the {w} meeting".split("|")
+CAUSES = (
+    " so I can check the {w}| because I need it for {w}|, I need it for the {w}| before we start with {w}|"
+    " as the {w} asked|, it is urgent| so that I can see it| for the {w} meeting"
+).split("|")
 MARKS = {'"': '"', "'": "'", "`": "`", "“": "”", "«": "»"}
 _WORD = re.compile(r"[A-Za-z']{4,}")
 
 
-def quoted(n: Names, value: str, marks: str = "\"\"\"'`“") -> str | None:
+def quoted(n: Names, value: str, marks: str = '"""\'`“') -> str | None:
     """The value between quotes that do not occur in it, or None if none of the marks can be used."""
     usable = [mark for mark in marks if mark not in value and MARKS[mark] not in value]
     if not usable:
@@ -54,7 +80,9 @@ def misspell(n: Names, text: str) -> str:
     return text[:at] + (text[at + 1 :] if x < 0.75 else text[at] + text[at:])
 
 
-def ask(n: Names, template: str, values: dict[str, str], *, noise: bool = True, open_end: bool = False) -> str:
+def ask(
+    n: Names, template: str, values: dict[str, str], *, noise: bool = True, open_end: bool = False
+) -> str:
     """The words of the user.
 
     `template` has its alternations decided; `values` are the slots as they shall stand, quotes included. `noise` allows
@@ -80,7 +108,12 @@ def ask(n: Names, template: str, values: dict[str, str], *, noise: bool = True, 
     before = ""
     if verb and n.chance(0.22):
         before = n.pick(BEFORE)
-        if before.lower().startswith(("can", "could", "would", "will")) and not open_end and not end.endswith("?") and n.chance(0.7):
+        if (
+            before.lower().startswith(("can", "could", "would", "will"))
+            and not open_end
+            and not end.endswith("?")
+            and n.chance(0.7)
+        ):
             end = end.rstrip(".!") + "?"
     elif n.chance(0.08):
         before = n.pick(GREETINGS)

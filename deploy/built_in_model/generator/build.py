@@ -1,18 +1,21 @@
-"""Writes shards of tokenised conversations: tokens uint16 and mask uint8 (1 = to be learnt), concatenated, and int32 lengths.
+"""Writes shards of tokenised conversations: tokens uint16 and mask uint8 (1 = to be learnt), concatenated,
+and int32 lengths.
 
-    python -m deploy.built_in_model.generator.build --seed 1 --count 50000 --out shard.npz
+python -m deploy.built_in_model.generator.build --seed 1 --count 50000 --out shard.npz
+
 """
 
 from __future__ import annotations
 
 import argparse
-import os
 import time
+from pathlib import Path
 
 import numpy as np
 from tokenizers import Tokenizer
 
-from deploy.built_in_model.generator.conversations import Split, generate
+from deploy.built_in_model.generator.conversations import generate
+from deploy.built_in_model.generator.drawing import Split
 from deploy.built_in_model.generator.rendering import segments
 from deploy.built_in_model.tokenizer import load
 
@@ -45,7 +48,9 @@ def build(seed: int, count: int, out: str, split: Split = "train", max_tokens: i
     rows: list[tuple[list[int], list[int]]] = []
     start = seed * 10_000_000
     while len(rows) < count:
-        rows += [row for row in encode(tokenizer, range(start, start + BATCH), split) if len(row[0]) <= max_tokens]
+        rows += [
+            row for row in encode(tokenizer, range(start, start + BATCH), split) if len(row[0]) <= max_tokens
+        ]
         start += BATCH
     rows = rows[:count]
     tokens = np.concatenate([np.array(row[0], np.uint16) for row in rows])
@@ -53,7 +58,7 @@ def build(seed: int, count: int, out: str, split: Split = "train", max_tokens: i
     lengths = np.array([len(row[0]) for row in rows], np.int32)
     partial = f"{out}.partial.npz"
     np.savez(partial, tokens=tokens, mask=mask, lengths=lengths)
-    os.replace(partial, out)
+    Path(partial).replace(out)
     return len(tokens), int(mask.sum())
 
 
@@ -69,7 +74,12 @@ def main() -> None:
     begun = time.monotonic()
     tokens, learnt = build(args.seed, args.count, args.out, args.split, args.max_tokens)
     seconds = time.monotonic() - begun
-    print(f"{args.out}: {args.count} conversations, {tokens / 1e6:.2f} M tokens, {learnt / tokens:.3f} to be learnt, {tokens / seconds / 1e3:.0f} k tokens/s")
+    print(
+        
+            f"{args.out}: {args.count} conversations, {tokens / 1e6:.2f} M tokens, {learnt / tokens:.3f} "
+            f"to be learnt, {tokens / seconds / 1e3:.0f} k tokens/s"
+        
+    )
 
 
 if __name__ == "__main__":

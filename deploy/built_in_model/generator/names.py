@@ -1,7 +1,7 @@
 """Random words, file names, paths, texts and commands.
 
-Words come from words.txt and from synthetic syllables. A word belongs to training or to the evaluation sets by its
-checksum alone, so no name that is evaluated has ever been trained on.
+Words come from words.txt and from synthetic syllables. A word belongs to training or to the evaluation sets
+by its checksum alone, so no name that is evaluated has ever been trained on.
 """
 
 from __future__ import annotations
@@ -13,18 +13,35 @@ from functools import cache
 from pathlib import Path
 
 EXTENSIONS = (
-    "py py py py txt txt txt md md md json json js ts yaml yml toml html css sh csv go rs c h cpp java rb log cfg ini sql xml php lua tex "
+    "py py py py txt txt txt md md md json json js ts yaml yml toml html css sh csv go rs c h cpp "
+    "java rb log cfg ini sql xml php lua tex "
     "env conf lock tsx jsx bat r kt swift vue proto"
 ).split()
 CODE_EXTENSIONS = "py py js ts go rs c cpp java rb sh md txt".split()
-RUNNERS = {"py": "python3", "sh": "bash", "js": "node", "rb": "ruby", "pl": "perl", "php": "php", "lua": "lua"}
+RUNNERS = {
+    "py": "python3",
+    "sh": "bash",
+    "js": "node",
+    "rb": "ruby",
+    "pl": "perl",
+    "php": "php",
+    "lua": "lua",
+}
 FIXED_FILES = (
-    "README.md README.md Makefile Dockerfile package.json pyproject.toml requirements.txt .gitignore .env setup.py LICENSE "
-    "tsconfig.json go.mod Cargo.toml .bashrc .editorconfig docker-compose.yml index.html main.py app.py CHANGELOG.md"
+    "README.md README.md Makefile Dockerfile package.json pyproject.toml requirements.txt .gitignore "
+    ".env setup.py LICENSE "
+    "tsconfig.json go.mod Cargo.toml .bashrc .editorconfig docker-compose.yml index.html main.py "
+    "app.py CHANGELOG.md"
 ).split()
-FIXED_DIRS = "src lib tests docs app scripts bin config data tools examples build dist public assets node_modules vendor tmp".split()
+FIXED_DIRS = (
+    "src lib tests docs app scripts bin config data tools examples build dist public assets node_modules "
+    "vendor tmp"
+).split()
 ROOTS = ("/tmp", "/var/log", "/etc", "/opt", "/usr/local", "/srv", "~", "..", "../..", "/mnt/data")
-ACCENTED = "größe straße über für café naïve señor año façade élan jürgen björk łódź tōkyō привет мир 日本 über garçon".split()
+ACCENTED = (
+    "größe straße über für café naïve señor año façade élan jürgen björk łódź tōkyō привет мир 日本 über "
+    "garçon"
+).split()
 
 
 def is_held_out(word: str) -> bool:
@@ -198,5 +215,9 @@ class Names:
         else:
             host = f"{self.word()}-{self.word()}.{self.pick(('com', 'org'))}"
         parts = "".join(f"/{self.stem()}" for _ in range(self.rng.randint(0, 3)))
-        end = self.pick((".html", ".json", "", "", "/", f"?{self.word()}={self.number()}")) if parts else self.pick(("", "", "/"))
+        end = (
+            self.pick((".html", ".json", "", "", "/", f"?{self.word()}={self.number()}"))
+            if parts
+            else self.pick(("", "", "/"))
+        )
         return self.pick(("https://", "https://", "https://", "http://")) + host + parts + end

@@ -1,4 +1,5 @@
-"""Variety that no list of phrasings has: synonyms, word order, and words left out or put in, outside the slots."""
+"""Variety that no list of phrasings has: synonyms, word order, and words left out or put in, outside the
+slots."""
 
 from __future__ import annotations
 
@@ -117,11 +118,20 @@ for _line in _GROUPS.strip().splitlines():
     _word, _, _others = _line.partition(": ")
     SYNONYMS[_word] = tuple(_others.split(", "))
 _PATTERN = re.compile(
-    r"(?<![\w{'])(" + "|".join(sorted(map(re.escape, SYNONYMS), key=len, reverse=True)) + r")(?![\w}'])", re.IGNORECASE
+    r"(?<![\w{'])(" + "|".join(sorted(map(re.escape, SYNONYMS), key=len, reverse=True)) + r")(?![\w}'])",
+    re.IGNORECASE,
 )
-_TAIL = re.compile(r"^(?P<head>.+?) (?P<tail>(?:in|into|to|from|inside|under|at) (?:the (?:file|folder|directory) )?\{(?:path|dir)\})$")
+_TAIL = re.compile(
+    
+        r"^(?P<head>.+?) (?P<tail>(?:in|into|to|from|inside|under|at) (?:the (?:file|folder|directory) "
+        r")?\{(?:path|dir)\})$"
+    
+)
 _SMALL = re.compile(r" (the|a|an|me|my|of|is|are|all|file|please|it|this|for)(?= )", re.IGNORECASE)
-_FILLER = "really simply maybe actually perhaps somehow basically kindly exactly quickly directly honestly also still once briefly again finally".split()
+_FILLER = (
+    "really simply maybe actually perhaps somehow basically kindly exactly quickly directly honestly also "
+    "still once briefly again finally"
+).split()
 
 
 def paraphrase(template: str, rng: random.Random) -> str:

@@ -1,7 +1,7 @@
 """Loads the phrasing files and fills their alternations and slots.
 
-A line is a template: `[a|b|]` picks one alternative (may nest), `{slot}` is a slot, `\\n` a new line. In files of the form
-`text => answer` both halves are templates.
+A line is a template: `[a|b|]` picks one alternative (may nest), `{slot}` is a slot, `\\n` a new line. In
+files of the form `text => answer` both halves are templates.
 """
 
 from __future__ import annotations
@@ -33,7 +33,9 @@ def choose(template: str, rng: random.Random) -> str:
     """The template with every alternation decided."""
     while match := _INNERMOST.search(template):
         options = match.group(1).split("|")
-        template = template[: match.start()] + options[int(rng.random() * len(options))] + template[match.end() :]
+        template = (
+            template[: match.start()] + options[int(rng.random() * len(options))] + template[match.end() :]
+        )
     return re.sub(r" {2,}", " ", template.replace("\\n", "\n")).strip()
 
 
@@ -49,7 +51,10 @@ def every(template: str) -> list[str]:
 
 
 _POLITE_START = re.compile(
-    r"^(please|pls|kindly|hi|hey|hello|ok|okay|so|now|just|then|also|first|next|quickly|(can|could|would|will) (you|u)|let s|lets|let us|i (want|need) you to) "
+    
+        r"^(please|pls|kindly|hi|hey|hello|ok|okay|so|now|just|then|also|first|next|quickly|(can|could|"
+        r"would|will) (you|u)|let s|lets|let us|i (want|need) you to) "
+    
 )
 _POLITE_END = re.compile(r" (please|pls|thanks|thx|thank you|for me|now|here we go|then|again)$")
 

@@ -1,5 +1,6 @@
-"""The chat template in Python, for speed: `render` gives the same text as template.jinja (a unit test holds the two together),
-and `segments` cuts a conversation into the pieces that are given and the pieces that the model has to learn.
+"""The chat template in Python, for speed: `render` gives the same text as template.jinja (a unit test holds
+the two together), and `segments` cuts a conversation into the pieces that are given and the pieces that
+the model has to learn.
 
 Messages and tools are in OpenAI's form; every string that comes back is prompt text.
 """
@@ -92,7 +93,10 @@ def turn(message: Message, room: int) -> str:
     if role == "assistant":
         return f"{OPEN_ASSISTANT}{answer(message)}{END}\n"
     if role in ("tool", "function") and room > 0:
-        return f"<|im_start|>tool\n{cut(clean(plain(message.get('content'))), 500 if room > 600 else 60, 100)}{END}\n"
+        return (
+            f"<|im_start|"
+            f">tool\n{cut(clean(plain(message.get('content'))), 500 if room > 600 else 60, 100)}{END}\n"
+        )
     return ""
 
 
@@ -123,7 +127,9 @@ def system(messages: Sequence[Message], tools: Sequence[Mapping[str, Any]] | Non
     return f"<|im_start|>system\n{head}" + (f"\nTools:{lines}" if tools else "") + f"{END}\n"
 
 
-def render(messages: Sequence[Message], tools: Sequence[Mapping[str, Any]] | None, add_generation_prompt: bool = True) -> str:
+def render(
+    messages: Sequence[Message], tools: Sequence[Mapping[str, Any]] | None, add_generation_prompt: bool = True
+) -> str:
     """The whole prompt, equal to what template.jinja renders."""
     old = now = ask = ""
     for message in messages:
@@ -141,7 +147,9 @@ def render(messages: Sequence[Message], tools: Sequence[Mapping[str, Any]] | Non
     return system(messages, tools) + old + now + (OPEN_ASSISTANT if add_generation_prompt else "")
 
 
-def segments(messages: Sequence[Message], tools: Sequence[Mapping[str, Any]] | None) -> list[tuple[str, bool]]:
+def segments(
+    messages: Sequence[Message], tools: Sequence[Mapping[str, Any]] | None
+) -> list[tuple[str, bool]]:
     """The conversation as (text, is_target) pieces; a target is an assistant's turn with its end marker.
 
     Stops before the exchange with which history would leave the prompt: what is trained is what is seen at inference.

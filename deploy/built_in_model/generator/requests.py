@@ -1,7 +1,7 @@
 """One request and the one right call for it, under a given tool set.
 
-Ambiguity is a bug: a request has one canonical call, a function of the words and of the tools alone. The fitting tool goes
-before the shell; without either the model has to say that it has no tool.
+Ambiguity is a bug: a request has one canonical call, a function of the words and of the tools alone. The
+fitting tool goes before the shell; without either the model has to say that it has no tool.
 """
 
 from __future__ import annotations
@@ -14,13 +14,35 @@ from typing import Any
 from deploy.built_in_model.generator.asking import ask, quoted
 from deploy.built_in_model.generator.names import EXTENSIONS, RUNNERS, Names
 from deploy.built_in_model.generator.phrasings import draw, known_commands, pair
-from deploy.built_in_model.generator.texts import block, code_line, command, line, sentence
+from deploy.built_in_model.generator.texts import (
+    block,
+    code_line,
+    command,
+    line,
+    sentence,
+)
 from deploy.built_in_model.generator.toolsets import ToolSet
 
 WEIGHTS = {
-    "list": 6, "list_dir": 8, "read": 12, "read_key": 9, "write_quoted": 14, "write_plain": 10, "touch": 4, "edit": 11, "run": 11, "run_file": 6,
-    "grep": 7, "grep_dir": 6, "glob_ext": 5, "glob_name": 5, "mkdir": 4, "delete": 4, "fetch": 6, "shell_fact": 5,
-}  # fmt: skip
+    "list": 6,
+    "list_dir": 8,
+    "read": 12,
+    "read_key": 9,
+    "write_quoted": 14,
+    "write_plain": 10,
+    "touch": 4,
+    "edit": 11,
+    "run": 11,
+    "run_file": 6,
+    "grep": 7,
+    "grep_dir": 6,
+    "glob_ext": 5,
+    "glob_name": 5,
+    "mkdir": 4,
+    "delete": 4,
+    "fetch": 6,
+    "shell_fact": 5,
+}
 INTENTS = tuple(WEIGHTS)
 _SIMPLE = re.compile(r"\w+")
 
@@ -77,7 +99,17 @@ def _pattern(n: Names) -> str:
         return n.key()
     if x < 0.85:
         return n.phrase(2, 3)
-    return n.pick((f"def {n.word()}", f"import {n.word()}", f"class {n.word().capitalize()}", "TODO", f"{n.word()}()", f"{n.word()} = {n.number()}", n.stem().replace(".", "_")))
+    return n.pick(
+        (
+            f"def {n.word()}",
+            f"import {n.word()}",
+            f"class {n.word().capitalize()}",
+            "TODO",
+            f"{n.word()}()",
+            f"{n.word()} = {n.number()}",
+            n.stem().replace(".", "_"),
+        )
+    )
 
 
 def _draw(n: Names, intent: str) -> dict[str, str]:
@@ -86,7 +118,10 @@ def _draw(n: Names, intent: str) -> dict[str, str]:
         "list_dir": lambda: {"dir": n.folder()},
         "mkdir": lambda: {"dir": n.folder()},
         "read": lambda: {"path": n.path()},
-        "read_key": lambda: {"path": n.path(n.pick("json toml yaml ini cfg env txt py conf yml".split())), "key": n.key()},
+        "read_key": lambda: {
+            "path": n.path(n.pick("json toml yaml ini cfg env txt py conf yml".split())),
+            "key": n.key(),
+        },
         "touch": lambda: {"path": n.path()},
         "delete": lambda: {"path": n.path()},
         "run": lambda: {"cmd": command(n)},
@@ -113,12 +148,10 @@ def _shown(n: Names, intent: str, template: str, slots: dict[str, str]) -> tuple
         around = template[max(0, template.find("{" + name + "}") - 1) :][:1]
         if around in MARK_CHARACTERS and around:
             continue
-        if name in ("path", "dir", "name"):
-            shown[name] = _plain_or_quoted(n, value, 0.8)
-        elif name == "key":
+        if name in ("path", "dir", "name") or name == "key":
             shown[name] = _plain_or_quoted(n, value, 0.8)
         elif name == "pattern":
-            shown[name] = _plain_or_quoted(n, value, 0.5 if _SIMPLE.fullmatch(value) else 0.0, "\"\"'`")
+            shown[name] = _plain_or_quoted(n, value, 0.5 if _SIMPLE.fullmatch(value) else 0.0, '""\'`')
         elif name == "url":
             shown[name] = _plain_or_quoted(n, value, 0.92)
         elif name == "cmd":
@@ -129,7 +162,7 @@ def _shown(n: Names, intent: str, template: str, slots: dict[str, str]) -> tuple
                 shown[name] = quoted(n, value, "````\"'") or value
                 open_end = shown[name] == value
         elif name == "text" and intent == "write_quoted":
-            shown[name] = quoted(n, value, "\"\"\"\"'''`“") or value
+            shown[name] = quoted(n, value, '""""\'\'\'`“') or value
     if intent == "write_plain":
         open_end = True
         if "\n" in slots["text"] and n.chance(0.3):
@@ -139,7 +172,7 @@ def _shown(n: Names, intent: str, template: str, slots: dict[str, str]) -> tuple
     if intent == "edit":
         simple = re.fullmatch(r"[\w.-]+", slots["old"]) and re.fullmatch(r"[\w.-]+", slots["new"])
         if not (simple and n.chance(0.5)):
-            marks = [m for m in "\"\"'`" if m not in slots["old"] + slots["new"]]
+            marks = [m for m in '""\'`' if m not in slots["old"] + slots["new"]]
             if marks:
                 mark = n.pick(marks)
                 shown["old"], shown["new"] = mark + slots["old"] + mark, mark + slots["new"] + mark
@@ -157,7 +190,13 @@ def target(tools: ToolSet, intent: str, s: dict[str, str]) -> tuple[dict[str, An
     """The canonical call, and whether it goes through the shell in place of a fitting tool."""
     if intent in ("list", "list_dir") and tools.has("list"):
         given = {"path": s["dir"]} if "dir" in s else {}
-        return tools.call("list", **(given or ({} if tools.bound["list"].roles["path"] in _optional(tools, "list") else {"path": "."}))), False
+        return tools.call(
+            "list",
+            **(
+                given
+                or ({} if tools.bound["list"].roles["path"] in _optional(tools, "list") else {"path": "."})
+            ),
+        ), False
     if intent in ("read", "read_key") and tools.has("read"):
         return tools.call("read", path=s["path"]), False
     if intent in ("write_quoted", "write_plain", "touch") and tools.has("write"):
@@ -165,7 +204,9 @@ def target(tools: ToolSet, intent: str, s: dict[str, str]) -> tuple[dict[str, An
     if intent == "edit" and tools.has("edit"):
         return tools.call("edit", path=s["path"], old=s["old"], new=s["new"]), False
     if intent == "grep" and tools.has("grep"):
-        needs = tools.takes("grep", "path") and tools.bound["grep"].roles["path"] not in _optional(tools, "grep")
+        needs = tools.takes("grep", "path") and tools.bound["grep"].roles["path"] not in _optional(
+            tools, "grep"
+        )
         return tools.call("grep", pattern=s["pattern"], **({"path": "."} if needs else {})), False
     if intent == "grep_dir" and tools.takes("grep", "path"):
         return tools.call("grep", pattern=s["pattern"], path=s["dir"]), False
@@ -196,7 +237,15 @@ def shell_command(intent: str, s: dict[str, str]) -> str:
         return f"sed -i 's/{s['old']}/{s['new']}/g' {path}"
     if intent in ("grep", "grep_dir"):
         return f"grep -rn {_shell_quote(s['pattern'])} {s.get('dir', '.')}"
-    simple = {"list": "ls", "list_dir": f"ls {path}", "read": f"cat {path}", "read_key": f"cat {path}", "touch": f"touch {path}", "mkdir": f"mkdir -p {path}", "delete": f"rm {path}"}
+    simple = {
+        "list": "ls",
+        "list_dir": f"ls {path}",
+        "read": f"cat {path}",
+        "read_key": f"cat {path}",
+        "touch": f"touch {path}",
+        "mkdir": f"mkdir -p {path}",
+        "delete": f"rm {path}",
+    }
     if intent in simple:
         return simple[intent]
     if intent in ("glob_ext", "glob_name"):

@@ -1,7 +1,7 @@
 """Made-up names of tools and parameters: verbs, nouns and adjectives put together in every usual spelling.
 
-A name says what a tool does, so that the model learns to read names, and is put together anew each time, so that it has to
-copy them from the signature.
+A name says what a tool does, so that the model learns to read names, and is put together anew each time, so
+that it has to copy them from the signature.
 """
 
 from __future__ import annotations
@@ -10,9 +10,15 @@ from deploy.built_in_model.generator.names import Names
 
 VERBS = {
     "run": "run exec execute launch do start call perform spawn eval process trigger fire issue send submit",
-    "read": "read open view load show get cat print peek display inspect examine retrieve look output dump see access",
+    "read": (
+        "read open view load show get cat print peek display inspect examine retrieve look output dump "
+        "see access"
+    ),
     "write": "write save create put make store add new set generate emit record produce compose export build",
-    "edit": "edit replace modify patch change update alter fix substitute revise correct tweak rewrite adjust transform",
+    "edit": (
+        "edit replace modify patch change update alter fix substitute revise correct tweak rewrite adjust "
+        "transform"
+    ),
     "list": "list ls show dir browse tree get see index walk explore",
     "glob": "find glob match locate lookup discover search query",
     "grep": "grep search find lookup query seek rg look match filter",
@@ -33,22 +39,42 @@ NOUNS = {
     "read": "file text document doc source content page_text note file_content blob text_file file_text",
     "write": "file text document doc content note source output_file blob text_file new_file to_file",
     "edit": "file text string content document doc line in_file source code in_text",
-    "list": "dir directory folder entries files folder_content dirs all_files directory_content file_list folders",
+    "list": (
+        "dir directory folder entries files folder_content dirs all_files directory_content file_list folders"
+    ),
     "glob": "files file paths names by_name file_names by_pattern filename by_glob matching_files",
     "grep": "text content code lines in_files regex string words word pattern file_text matches source_code",
     "fetch": "url page web http link site website webpage uri web_page from_web internet content_of_url",
 }
 _ADJECTIVES = {
-    "path": ("target source input local full relative absolute given wanted file doc", "path file filename name document file_name location doc"),
-    "content": ("new full file raw text body complete input written", "content text data body string value lines contents"),
-    "command": ("shell bash terminal system full whole user cmd", "command line cmd string input text code script"),
-    "pattern": ("search text regex lookup find query match grep wanted", "pattern term text string query word expression regex key phrase"),
+    "path": (
+        "target source input local full relative absolute given wanted file doc",
+        "path file filename name document file_name location doc",
+    ),
+    "content": (
+        "new full file raw text body complete input written",
+        "content text data body string value lines contents",
+    ),
+    "command": (
+        "shell bash terminal system full whole user cmd",
+        "command line cmd string input text code script",
+    ),
+    "pattern": (
+        "search text regex lookup find query match grep wanted",
+        "pattern term text string query word expression regex key phrase",
+    ),
     "wild": ("file name path glob filename match wildcard", "pattern mask filter expression glob query spec"),
-    "dir": ("target root base search start parent work list given", "dir folder directory path location root"),
+    "dir": (
+        "target root base search start parent work list given",
+        "dir folder directory path location root",
+    ),
     "url": ("page web site target request full http remote link", "url address uri link location page"),
 }
 PARAMETERS = {
-    "path": "path file name filename target location source file_name doc document where fname fpath pathname file_id",
+    "path": (
+        "path file name filename target location source file_name doc document where fname fpath pathname "
+        "file_id"
+    ),
     "content": "content text body data value string contents what input lines",
     "command": "command cmd line shell input script code instruction bash to_run",
     "pattern": "pattern query regex q expr term match wanted expression keyword search_for phrase word text",
@@ -57,10 +83,26 @@ PARAMETERS = {
     "url": "url address uri page site href location webpage http",
 }
 EDIT_WORDS = (
-    "old new|from to|before after|search replacement|original updated|find replace|existing replacement|previous next|"
-    "old updated|wrong right|original replacement|search replace|old replacement|target substitute|was now|source result"
+    "old new|from to|before after|search replacement|original updated|find replace|existing "
+    "replacement|previous next|"
+    "old updated|wrong right|original replacement|search replace|old replacement|target substitute|"
+    "was now|source result"
 ).split("|")
-EDIT_NOUNS = ("text", "value", "str", "line", "content", "string", "", "", "part", "code", "word", "snippet", "block")
+EDIT_NOUNS = (
+    "text",
+    "value",
+    "str",
+    "line",
+    "content",
+    "string",
+    "",
+    "",
+    "part",
+    "code",
+    "word",
+    "snippet",
+    "block",
+)
 
 
 def spelled(n: Names, words: list[str]) -> str:
@@ -93,7 +135,10 @@ def tool_name(n: Names, capability: str) -> str:
     elif x < 0.7:
         words = [{"glob": "glob", "grep": n.pick(("grep", "rg"))}.get(capability, verb)]
     elif x < 0.86:
-        words = [noun.removeprefix("in_").removeprefix("by_").removeprefix("to_"), n.pick(AGENTS[capability].split())]
+        words = [
+            noun.removeprefix("in_").removeprefix("by_").removeprefix("to_"),
+            n.pick(AGENTS[capability].split()),
+        ]
     elif x < 0.9 and capability not in ("list", "glob", "grep"):
         words = [n.pick(AGENTS[capability].split())]
     else:

@@ -1,7 +1,9 @@
-"""Lists of tools: OpenCode's, the swarm's own tool server's, known synonyms, made-up names, and the held-out ones.
+"""Lists of tools: OpenCode's, the swarm's own tool server's, known synonyms, made-up names, and the held-
+out ones.
 
-A tool set binds capabilities (read, run, …) to a tool and to its parameters, so that a request can be turned into the one
-right call. Made-up names force the model to copy names from the signature; the held-out names are never made up.
+A tool set binds capabilities (read, run, …) to a tool and to its parameters, so that a request can be
+turned into the one right call. Made-up names force the model to copy names from the signature; the held-out
+names are never made up.
 """
 
 from __future__ import annotations
@@ -19,7 +21,12 @@ FOLDER = Path(__file__).parent.parent / "toolsets"
 CAPABILITIES = ("run", "read", "write", "edit", "list", "glob", "grep", "fetch")
 SAY_WHY = ("description", "description", "explanation", "reason", "purpose")
 
-TELLING = {"read": ("file", "doc"), "list": ("dir", "folder"), "glob": ("glob", "mask"), "grep": ("regex", "query", "term", "keyword")}
+TELLING = {
+    "read": ("file", "doc"),
+    "list": ("dir", "folder"),
+    "glob": ("glob", "mask"),
+    "grep": ("regex", "query", "term", "keyword"),
+}
 OTHERS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("skill", ("name",)),
     ("task", ("description", "prompt", "subagent_type")),
@@ -54,13 +61,28 @@ class ToolSet:
     tools: list[dict[str, Any]] = field(default_factory=list)
     bound: dict[str, Bound] = field(default_factory=dict)
 
-    def add(self, name: str, required: tuple[str, ...] | list[str], optional: tuple[str, ...] | list[str] = (), numbers: tuple[str, ...] = ()) -> None:
+    def add(
+        self,
+        name: str,
+        required: tuple[str, ...] | list[str],
+        optional: tuple[str, ...] | list[str] = (),
+        numbers: tuple[str, ...] = (),
+    ) -> None:
         """Append a tool."""
-        properties = {key: {"type": "number" if key in numbers else "string"} for key in [*required, *optional]}
+        properties = {
+            key: {"type": "number" if key in numbers else "string"} for key in [*required, *optional]
+        }
         schema = {"type": "object", "properties": properties, "required": list(required)}
         self.tools.append({"type": "function", "function": {"name": name, "parameters": schema}})
 
-    def bind(self, capability: str, name: str, roles: dict[str, str], optional: tuple[str, ...] = (), reason: str | None = None) -> None:
+    def bind(
+        self,
+        capability: str,
+        name: str,
+        roles: dict[str, str],
+        optional: tuple[str, ...] = (),
+        reason: str | None = None,
+    ) -> None:
         """Append the tool of a capability; the roles stand in the order of the schema."""
         required = [parameter for role, parameter in roles.items() if role not in optional]
         extra = [roles[role] for role in optional if role in roles]
@@ -82,8 +104,13 @@ class ToolSet:
         bound = self.bound[capability]
         by_parameter = {bound.roles[role]: value for role, value in values.items()}
         if bound.reason:
-            by_parameter[bound.reason] = "Run " + values["command"].split()[0] if "command" in values else "As asked"
-        return {"name": bound.name, "arguments": {key: by_parameter[key] for key in bound.order if key in by_parameter}}
+            by_parameter[bound.reason] = (
+                "Run " + values["command"].split()[0] if "command" in values else "As asked"
+            )
+        return {
+            "name": bound.name,
+            "arguments": {key: by_parameter[key] for key in bound.order if key in by_parameter},
+        }
 
     def ignored(self) -> list[str]:
         """The names of arguments that do not act."""
@@ -93,13 +120,16 @@ class ToolSet:
 @cache
 def table(which: str) -> dict[str, dict[str, list[Any]]]:
     """The names and parameters in toolsets/`which`.json."""
-    loaded: dict[str, dict[str, list[Any]]] = json.loads((FOLDER / f"{which}.json").read_text(encoding="utf-8"))
+    loaded: dict[str, dict[str, list[Any]]] = json.loads(
+        (FOLDER / f"{which}.json").read_text(encoding="utf-8")
+    )
     return loaded
 
 
 @cache
 def banned() -> frozenset[str]:
     """Every held-out name of a tool or of a parameter, where the known ones do not use it too."""
+
     def names(which: str) -> set[str]:
         out: set[str] = set()
         for entry in table(which).values():
@@ -171,22 +201,39 @@ def opencode(n: Names) -> ToolSet:
     variant = n.chance(0.25)
     reason = "description" if variant and n.chance(0.6) else None
     s.bind("run", "bash", {"command": "command"}, reason=reason)
-    s.tools[-1]["function"]["parameters"]["properties"].update({"timeout": {"type": "number"}, "workdir": {"type": "string"}})
+    s.tools[-1]["function"]["parameters"]["properties"].update(
+        {"timeout": {"type": "number"}, "workdir": {"type": "string"}}
+    )
     s.bind("edit", "edit", {"path": "filePath", "old": "oldString", "new": "newString"})
     s.tools[-1]["function"]["parameters"]["properties"]["replaceAll"] = {"type": "boolean"}
     s.bind("glob", "glob", {"pattern": "pattern", "path": "path"}, optional=("path",))
-    s.bind("grep", "grep", {"pattern": "pattern", "path": "path", "include": "include"}, optional=("path", "include"))
+    s.bind(
+        "grep",
+        "grep",
+        {"pattern": "pattern", "path": "path", "include": "include"},
+        optional=("path", "include"),
+    )
     if variant and n.chance(0.4):
         s.bind("list", "list", {"path": "path"}, optional=("path",) if n.chance(0.5) else ())
     s.bind("read", "read", {"path": "filePath"})
-    s.tools[-1]["function"]["parameters"]["properties"].update({"offset": {"type": "number"}, "limit": {"type": "number"}})
+    s.tools[-1]["function"]["parameters"]["properties"].update(
+        {"offset": {"type": "number"}, "limit": {"type": "number"}}
+    )
     s.add("skill", ("name",))
     s.add("task", ("description", "prompt", "subagent_type"), ("task_id", "command"))
     s.add("todowrite", ("todos",))
     s.bind("fetch", "webfetch", {"url": "url"})
-    s.tools[-1]["function"]["parameters"]["properties"].update({"format": {"type": "string"}, "timeout": {"type": "number"}})
+    s.tools[-1]["function"]["parameters"]["properties"].update(
+        {"format": {"type": "string"}, "timeout": {"type": "number"}}
+    )
     content_first = not (variant and n.chance(0.5))
-    s.bind("write", "write", {"content": "content", "path": "filePath"} if content_first else {"path": "filePath", "content": "content"})
+    s.bind(
+        "write",
+        "write",
+        {"content": "content", "path": "filePath"}
+        if content_first
+        else {"path": "filePath", "content": "content"},
+    )
     if variant:
         if n.chance(0.3):
             s.add(*OTHERS[3])
@@ -212,14 +259,20 @@ def mixed(n: Names, style: str, size: tuple[int, int] = (3, 8)) -> ToolSet:
     chosen = list(CAPABILITIES)
     n.rng.shuffle(chosen)
     names: set[str] = {name for name, _ in OTHERS}
-    path = _free(n, set(), lambda: parameter(n, "path")) if style == "made_up" else n.pick(table("held_out" if style == "held_out" else "known")["read"]["path"])
+    path = (
+        _free(n, set(), lambda: parameter(n, "path"))
+        if style == "made_up"
+        else n.pick(table("held_out" if style == "held_out" else "known")["read"]["path"])
+    )
     for capability in chosen[: n.rng.randint(*size)]:
         roles, optional = _roles(n, capability, style, path)
         options = table("held_out" if style == "held_out" else "known")[capability]["names"]
         if style == "held_out":
             name = _unused(n, options, names)
         elif style == "made_up" and n.chance(0.85):
-            telling = capability not in TELLING or any(hint in roles.get("path", roles.get("pattern", "")) for hint in TELLING[capability])
+            telling = capability not in TELLING or any(
+                hint in roles.get("path", roles.get("pattern", "")) for hint in TELLING[capability]
+            )
             invented = telling and roles.keys() != {"command"} and n.chance(0.12)
             name = _free(n, names, n.syllables if invented else lambda c=capability: tool_name(n, c))
         else:

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from deploy.built_in_model.generator import requests, results
-from deploy.built_in_model.generator.conversations import evaluation, generate
+from deploy.built_in_model.generator.conversations import generate
+from deploy.built_in_model.generator.evaluation import evaluation
 from deploy.built_in_model.generator.names import Names, is_held_out
 from deploy.built_in_model.generator.phrasings import draw, every, held_out_skeletons, lines, pair, skeleton
 from deploy.built_in_model.generator.rendering import segments
@@ -21,7 +22,10 @@ SETS = ("known", "phrasings", "tools", "answers")
 
 
 def items(name: str) -> list[dict[str, Any]]:
-    return [json.loads(row) for row in (FOLDER / "sets" / f"{name}.jsonl").read_text(encoding="utf-8").splitlines()]
+    return [
+        json.loads(row)
+        for row in (FOLDER / "sets" / f"{name}.jsonl").read_text(encoding="utf-8").splitlines()
+    ]
 
 
 def test_the_same_seed_gives_the_same_conversation() -> None:
@@ -61,10 +65,19 @@ def test_words_of_the_sets_are_never_words_of_training() -> None:
 
 @pytest.mark.parametrize("name", SETS)
 def test_no_conversation_of_a_set_is_reachable_in_training(name: str) -> None:
-    trained = {message["content"] for seed in range(4000) for message in generate(seed).messages if message["role"] == "user"}
+    trained = {
+        message["content"]
+        for seed in range(4000)
+        for message in generate(seed).messages
+        if message["role"] == "user"
+    }
     for item in items(name):
         last = [message["content"] for message in item["messages"] if message["role"] == "user"][-1]
-        if item["intent"] in ("list", "shell_fact", "glob_ext"):  # no names in the request: an exchange with new names precedes it
+        if item["intent"] in (
+            "list",
+            "shell_fact",
+            "glob_ext",
+        ):  # no names in the request: an exchange with new names precedes it
             assert last not in trained or len(item["messages"]) > 4, item["id"]
         else:
             assert last not in trained, item["id"]
@@ -77,10 +90,15 @@ def test_the_sets_are_large_and_well_formed(name: str) -> None:
     assert len({item["id"] for item in found}) == len(found)
     for item in found:
         if name == "answers":
-            assert item["messages"][-1]["role"] == "tool" and item["expect"]["quotes"]
+            assert item["messages"][-1]["role"] == "tool"
+            assert item["expect"]["quotes"]
             continue
         assert item["messages"][-1]["role"] == "user"
-        schema = next(t["function"]["parameters"] for t in item["tools"] if t["function"]["name"] == item["expect"]["name"])
+        schema = next(
+            t["function"]["parameters"]
+            for t in item["tools"]
+            if t["function"]["name"] == item["expect"]["name"]
+        )
         given = set(item["expect"]["arguments"])
         assert set(schema["required"]) <= given <= set(schema["properties"])
 
@@ -99,10 +117,16 @@ def test_a_call_has_the_required_parameters_in_the_order_of_the_schema(intent: s
             tools = build(n)
             call = requests.make(n, tools, intent).call
             assert call is not None
-            schema = next(t["function"]["parameters"] for t in tools.tools if t["function"]["name"] == call["name"])
+            schema = next(
+                t["function"]["parameters"] for t in tools.tools if t["function"]["name"] == call["name"]
+            )
             order = [key for key in schema["properties"] if key in call["arguments"]]
             assert set(schema["required"]) <= set(call["arguments"])
-            assert order == list(call["arguments"]) or "reason" in call["arguments"] or "description" in call["arguments"]
+            assert (
+                order == list(call["arguments"])
+                or "reason" in call["arguments"]
+                or "description" in call["arguments"]
+            )
 
 
 @pytest.mark.parametrize("intent", ["read", "edit", "write_quoted", "grep", "run", "fetch", "delete"])
