@@ -64,6 +64,7 @@ class UserMessage(Strict):
 class CalledFunction(Strict):
     name: Annotated[str, Field(min_length=1, max_length=256)]
     arguments: str
+    parsed_arguments: Nothing = None
 
 
 class AssistantToolCall(Strict):
@@ -84,6 +85,7 @@ class AssistantMessage(Strict):
     audio: Nothing = None
     function_call: Nothing = None
     annotations: Nothing = None
+    parsed: Nothing = None
 
 
 class ToolMessage(Strict):

@@ -94,7 +94,8 @@ def ballots(strategy: str = "tool_vote", quorum: int = 2, decided: bool = True) 
 
 def words(*texts: str) -> list[pb.DecideEvent]:
     """A whole answer in words."""
-    return [accepted(), *(content(text) for text in texts), finished(tokens=len(texts)), usage()]
+    count = len(texts)
+    return [accepted(), *(content(text) for text in texts), finished(tokens=count), usage(completion=count)]
 
 
 class FakeConsensus(consensus_pb2_grpc.ConsensusServiceServicer):
@@ -112,12 +113,14 @@ class FakeConsensus(consensus_pb2_grpc.ConsensusServiceServicer):
         self.requests: list[pb.DecideRequest] = []
         self.metadata: list[dict[str, str]] = []
         self.time_remaining: list[float | None] = []
+        self.asked = asyncio.Event()
         self.cancelled = asyncio.Event()
 
     async def Decide(
         self, request: pb.DecideRequest, context: grpc.aio.ServicerContext[pb.DecideRequest, pb.DecideEvent]
     ) -> AsyncIterator[pb.DecideEvent]:
         self.requests.append(request)
+        self.asked.set()
         self.metadata.append({key: str(value) for key, value in context.invocation_metadata() or ()})
         self.time_remaining.append(context.time_remaining())
         try:

@@ -74,9 +74,7 @@ GOOD: list[dict[str, Any]] = [
     with_messages({"role": "user", "content": [{"type": "text", "text": "a"}, {"type": "text", "text": ""}]}),
     dict.fromkeys(UNSUPPORTED),
     {key: values[0] for key, values in UNSUPPORTED.items() if values},
-    dict.fromkeys(
-        ("temperature", "stop", "tools", "tool_choice", "stream", "n", "user", "swarm", "metadata")
-    ),
+    dict.fromkeys(("temperature", "stop", "tools", "tool_choice", "stream", "n", "swarm", "metadata")),
 ]
 
 
