@@ -19,28 +19,37 @@ def generate(output: Path = OUTPUT) -> list[Path]:
     from grpc_tools import protoc
 
     sources = sorted(PROTOS.glob("swarm/**/*.proto"))
-    shutil.rmtree(output, ignore_errors=True)
-    output.mkdir(parents=True)
+    fresh = output.with_name(output.name + ".new")
+    shutil.rmtree(fresh, ignore_errors=True)
+    fresh.mkdir(parents=True)
+    # The plugins lie beside this Python, which need not be on PATH.
+    plugins = [
+        f"--plugin=protoc-gen-{name}={Path(sys.executable).with_name('protoc-gen-' + name)}"
+        for name in ("mypy", "mypy_grpc")
+    ]
     well_known = str(resources.files("grpc_tools") / "_proto")
     status = protoc.main(
         [
             "protoc",
             f"--proto_path={PROTOS}",
             f"--proto_path={well_known}",
-            f"--python_out={output}",
-            f"--grpc_python_out={output}",
-            f"--mypy_out=quiet:{output}",
-            f"--mypy_grpc_out=quiet,only_async:{output}",
+            *plugins,
+            f"--python_out={fresh}",
+            f"--grpc_python_out={fresh}",
+            f"--mypy_out=quiet:{fresh}",
+            f"--mypy_grpc_out=quiet,only_async:{fresh}",
             *(str(source) for source in sources),
         ]
     )
     if status != 0:
         raise RuntimeError(f"protoc ended with status {status}")
-    for folder in {path.parent for path in output.glob("swarm/**/*_pb2.py")}:
-        while folder != output:
+    for folder in {path.parent for path in fresh.glob("swarm/**/*_pb2.py")}:
+        while folder != fresh:
             (folder / "__init__.py").touch()
             (folder / "py.typed").touch()
             folder = folder.parent
+    shutil.rmtree(output, ignore_errors=True)
+    fresh.replace(output)
     return sorted(path for path in output.rglob("*") if path.is_file())
 
 
