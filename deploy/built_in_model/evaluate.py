@@ -119,14 +119,33 @@ def judge(name: str, item: Item, raw: str) -> Outcome:
     )
 
 
+def expand(short: Item, number: int, tools: Any) -> Item:
+    """A request written by hand, ``{"request", "name", "arguments"}``, as an item under ``tools``."""
+    system = {"role": "system", "content": "You are OpenCode, the best coding agent on the planet."}
+    return {
+        "id": f"hand-{number:03d}",
+        "intent": short["name"],
+        "messages": [system, {"role": "user", "content": short["request"]}],
+        "tools": tools,
+        "expect": {"name": short["name"], "arguments": short["arguments"]},
+        "ignore": ["description"],
+    }
+
+
 def read_set(path: Path) -> list[Item]:
-    """The items of one set; raises ValueError naming the line that is broken."""
-    items = []
+    """The items of one set; raises ValueError naming the line that is broken.
+
+    Requests written by hand stand in a short form; their tools are in ``…_tools.json`` beside the set.
+    """
+    items: list[Item] = []
+    shared = path.with_name(f"{path.stem}_tools.json")
+    tools = json.loads(shared.read_text(encoding="utf-8")) if shared.exists() else None
     for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
         try:
-            items.append(json.loads(line))
+            item = json.loads(line)
         except ValueError as error:
             raise ValueError(f"{path}:{number}: {error}") from error
+        items.append(expand(item, number, tools) if "request" in item else item)
     return items
 
 
@@ -188,7 +207,9 @@ def arguments() -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(prog="evaluate", description=__doc__.partition("\n")[0])
     parser.add_argument("--model", type=Path, default=HERE / "swarm-demo.gguf")
-    parser.add_argument("--sets", nargs="*", default=list(BARS), metavar="NAME", help="of the folder sets/")
+    parser.add_argument(
+        "--sets", nargs="*", default=[*BARS, "hand_written"], metavar="NAME", help="of the folder sets/"
+    )
     parser.add_argument("--limit", type=int, help="only the first items of each set")
     parser.add_argument("--failures", type=int, default=0, metavar="N", help="show N failures of each set")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all outcomes there")

@@ -140,6 +140,15 @@ def test_a_broken_line_of_a_set_is_named(tmp_path: Path) -> None:
         read_set(path)
 
 
+def test_requests_written_by_hand_get_the_tools_beside_them() -> None:
+    items = read_set(HERE / "sets" / "hand_written.jsonl")
+    assert len(items) >= 40
+    for entry in items:
+        names = {tool["function"]["name"] for tool in entry["tools"]}
+        assert entry["expect"]["name"] in names
+        assert correct(entry, parse(call_text(**entry["expect"])))
+
+
 @pytest.mark.parametrize("name", sorted(BARS))
 def test_the_committed_sets_are_large_and_can_be_met(name: str) -> None:
     items = read_set(HERE / "sets" / f"{name}.jsonl")
