@@ -19,7 +19,7 @@ from jinja2.ext import Extension, loopcontrols
 from jinja2.parser import Parser
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
-MAX_SECONDS = 5.0
+MAX_SECONDS = 10.0
 MAX_CHARACTERS = 64 * 1024 * 1024
 
 _deadline: ContextVar[float] = ContextVar("template_deadline")

@@ -55,7 +55,6 @@ class XmlCallReader:
         self._types: dict[str, frozenset[str]] = {}
         self._parameters: set[str] = set()
         self._on_lines = False  # the value began behind a newline
-        self._empty = True  # nothing of the value was taken yet
         self._kind = STRING
         self._value: list[str] = []  # of a value that is no plain string
         self._closers = (format.parameter_close, format.function_close)
@@ -156,7 +155,6 @@ class XmlCallReader:
         if not self._text:
             return False
         self._on_lines = self._text[0] == "\n"
-        self._empty = True
         return self._take(1 if self._on_lines else 0, _Mode.VALUE)
 
     def _value_text(self, steps: list[Step], final: bool) -> bool:
@@ -184,8 +182,7 @@ class XmlCallReader:
     def _ends_value(self, closer: re.Match[str], final: bool) -> bool | None:
         """Whether this closing marker is meant as one; None: what follows must tell."""
         form = self._format
-        nothing_before = self._empty and closer.start() == 0
-        misplaced = self._on_lines and not nothing_before and not self._newline_before(closer.start())
+        misplaced = self._on_lines and not self._newline_before(closer.start())
         if closer[0] == form.function_close:
             # The parameter's own closer is missing: believed only where the call is closed too.
             if misplaced:
@@ -237,7 +234,6 @@ class XmlCallReader:
         piece, self._text = self._text[:end], self._text[end:]
         if not piece:
             return
-        self._empty = False
         if self._kind == STRING:
             steps.append(Arguments(escape(piece)))
         else:
