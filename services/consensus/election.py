@@ -47,7 +47,7 @@ class Election:
         hindrance = ""
         while len(held) < ROUNDS and not (held and held[-1].verdict.state is State.WON):
             try:
-                async with self._ask(len(held), deadline) as fanout:
+                async with self._ask(held, deadline) as fanout:
                     current = self._round(fanout, live=not held)
                     async with aclosing(current.events()) as events:
                         async for event in events:
@@ -75,10 +75,12 @@ class Election:
         lane = held[0].leading
         yield Spoken(0, lane.usage_with(finished.completion_tokens, finished.reasoning_tokens))
 
-    def _ask(self, rounds_before: int, deadline: float) -> Fanout:
-        workers = self.workers()
+    def _ask(self, held: Sequence[Round], deadline: float) -> Fanout:
+        known = self.workers()
+        failed = frozenset[str]().union(*(each.failed for each in held))
+        workers = [worker for worker in known if worker.id not in failed] or known
         shares = spread(self.voters, workers)
-        return Fanout(self.chat, shares, workers[len(shares) :], deadline, offset=rounds_before * self.voters)
+        return Fanout(self.chat, shares, workers[len(shares) :], deadline, offset=len(held) * self.voters)
 
     def _round(self, fanout: Fanout, live: bool) -> Round:
         return Round(fanout, self.strategy, self.toolbox, self.pulse, self.round_timeout, live)

@@ -67,6 +67,11 @@ class Round:
         return self._fanout.lane_of(self.leader)
 
     @property
+    def failed(self) -> frozenset[str]:
+        """The ids of the workers that did not hold out."""
+        return frozenset(lane.worker.id for lane in self._fanout.lanes if lane.lost is not None)
+
+    @property
     def generated(self) -> int:
         return sum(draft.tokens for draft in self.drafts.values())
 
@@ -94,7 +99,8 @@ class Round:
         await self._fanout.finish(self.leading, _USAGE_PATIENCE)
 
     def _over(self) -> bool:
-        return self.verdict.state is not State.OPEN and not self._speaking()
+        # The votes of lost workers may settle it before anybody has accepted; the client is still owed that.
+        return self.verdict.state is not State.OPEN and self._announced and not self._speaking()
 
     def _speaking(self) -> bool:
         """The leader is in the middle of prose that the client sees."""

@@ -14,11 +14,13 @@ SERVICE = "swarm.discovery.v1.DiscoveryService"
 
 
 class FakeDiscovery(discovery_pb2_grpc.DiscoveryServiceServicer):
-    """`publish` replaces the list that watchers get; `registered` is who registered itself."""
+    """`publish` replaces the list that watchers get; `watched` says that one got it since the last start;
+    `registered` is who registered itself."""
 
     def __init__(self) -> None:
         self.registered: list[discovery_pb2.Member] = []
         self.registration = asyncio.Event()
+        self.watched = asyncio.Event()
         self.address = ""
         self._members: list[discovery_pb2.Member] = []
         self._changed = asyncio.Event()
@@ -49,6 +51,7 @@ class FakeDiscovery(discovery_pb2_grpc.DiscoveryServiceServicer):
         while True:
             changed = self._changed
             yield discovery_pb2.WatchResponse(members=self._members)
+            self.watched.set()
             await changed.wait()
 
     async def start(self, address: str = "127.0.0.1:0") -> None:
@@ -62,6 +65,7 @@ class FakeDiscovery(discovery_pb2_grpc.DiscoveryServiceServicer):
         if self._server is not None:
             await self._server.grpc.stop(None)
             self._server = None
+            self.watched = asyncio.Event()
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[FakeDiscovery]:

@@ -140,12 +140,18 @@ class Swarm:
         return answer
 
     async def gather(
-        self, asked: consensus_pb2.DecideRequest, answer: Answer, timeout: float = TIMEOUT
+        self,
+        asked: consensus_pb2.DecideRequest,
+        answer: Answer,
+        timeout: float = TIMEOUT,
+        after: tuple[str, asyncio.Event] | None = None,
     ) -> None:
-        """Fills `answer` as the events come. Raises SwarmError."""
+        """Fills `answer` as the events come; one of the kind in `after` sets its event. Raises SwarmError."""
         try:
             async for event in self.stream(asked, timeout):
                 answer.events.append(event)
+                if after is not None and answer.kinds()[-1] == after[0]:
+                    after[1].set()
         except grpc.aio.AioRpcError as error:
             raise from_rpc_error(error) from error
 

@@ -26,6 +26,7 @@ class FakeToolServer(tools_pb2_grpc.ToolServiceServicer):
     def __init__(self) -> None:
         self.run: Callable[[str], Awaitable[tuple[str, bool]]] = _echo
         self.executed: list[tools_pb2.ExecuteRequest] = []
+        self.running_now = asyncio.Event()
         self.cancelled = asyncio.Event()
         self.address = ""
         self._server: ServiceServer | None = None
@@ -47,6 +48,7 @@ class FakeToolServer(tools_pb2_grpc.ToolServiceServicer):
         self.executed.append(request)
         if request.call.name != "bash":
             raise SwarmError(Reason.TOOL_NOT_FOUND, f"there is no tool {request.call.name}")
+        self.running_now.set()
         try:
             content, is_error = await self.run(json.loads(request.call.arguments_json)["command"])
         except asyncio.CancelledError:

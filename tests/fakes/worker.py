@@ -97,6 +97,7 @@ class FakeWorker(inference_pb2_grpc.InferenceServiceServicer):
         self.cached_tokens = 5
         self.address = ""
         self.server: ServiceServer | None = None
+        self._death: asyncio.Task[None] | None = None
         self._scripts: deque[Sequence[Answer]] = deque()
 
     def script(self, *answers: Answer) -> FakeWorker:
@@ -164,7 +165,9 @@ class FakeWorker(inference_pb2_grpc.InferenceServiceServicer):
             if isinstance(step, asyncio.Event):
                 await step.wait()
             elif isinstance(step, Crash):
-                await self.kill()
+                # In a task of its own: the death of the server cancels this one.
+                self._death = asyncio.create_task(self.kill())
+                await asyncio.Event().wait()
             elif isinstance(step, SwarmError):
                 await queue.put(step)
                 return
@@ -191,9 +194,9 @@ class FakeWorker(inference_pb2_grpc.InferenceServiceServicer):
 
     async def kill(self) -> None:
         """All connections break and nobody listens any more."""
-        if self.server is not None:
-            await self.server.grpc.stop(None)
-            self.server = None
+        server, self.server = self.server, None
+        if server is not None:
+            await server.grpc.stop(None)
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[FakeWorker]:
@@ -202,6 +205,8 @@ class FakeWorker(inference_pb2_grpc.InferenceServiceServicer):
             yield self
         finally:
             await self.kill()
+            if self._death is not None:
+                await self._death
 
 
 async def _cancel(tasks: Sequence[asyncio.Task[None]]) -> None:
