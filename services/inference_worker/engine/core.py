@@ -6,7 +6,6 @@ Everything here runs on one thread. Policy is asked of `scheduler`, KV is moved 
 from __future__ import annotations
 
 import bisect
-from array import array
 from collections.abc import Callable
 from time import monotonic
 
@@ -26,7 +25,7 @@ from services.inference_worker.engine.jobs import (
     Submission,
 )
 from services.inference_worker.engine.scheduler import Key, Limits
-from services.inference_worker.engine.sequences import Sequences
+from services.inference_worker.engine.sequences import Sequences, tokens_of
 from services.inference_worker.engine.stops import TextAssembler
 
 # A backend that refuses so many batches in a row is broken.
@@ -276,12 +275,16 @@ class Core:
                 self._end(job, None)
 
     def _close(self, candidate: Candidate) -> None:
-        """Frees what the candidate holds. The leader's tokens stay as a prefix for the next turn."""
+        """Frees what the candidate holds.
+
+        The leader's tokens stay as a prefix for the next turn; any other's only for siblings that still wait.
+        """
         candidate.finished = True
         candidate.sampler.close()
         self._running.pop(candidate.key, None)
         if candidate.sequence is not None:
-            self._sequences.release(candidate.sequence, keep=candidate.index == 0)
+            needed = any(not each.finished and each.sequence is None for each in candidate.job.candidates)
+            self._sequences.release(candidate.sequence, keep=candidate.index == 0 or needed)
             candidate.sequence = None
 
     def _end(self, job: Job, error: SwarmError | None) -> None:
@@ -343,5 +346,5 @@ class Core:
 
 def job_of(submission: Submission, order: int, limit: int, now: float) -> Job:
     """A job for `submission` that may generate `limit` tokens per candidate."""
-    prompt = array("i", submission.prompt)
+    prompt = tokens_of(submission.prompt)
     return Job(order, prompt, len(submission.specs), limit, submission.sink, now)

@@ -18,7 +18,9 @@ from services.inference_worker.backends.base import Backend
 
 
 def tokens_of(values: Seq[int] = ()) -> array[int]:
-    return array("i", values)
+    made = array("i")
+    made.extend(values)
+    return made
 
 
 class _Run:
