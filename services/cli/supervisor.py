@@ -9,14 +9,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import ctypes
 import fcntl
 import os
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import psutil
@@ -26,26 +24,14 @@ from services.cli import health, lifecycle, processes
 from services.cli.lifecycle import Life, State
 from services.cli.state import Files, ServiceState, SwarmState, creation_time, own_creation_time
 from services.common.channel import open_channel
+from services.common.process import SUPERVISOR_VARIABLE, run
 from services.common.settings import Settings
 
 HEALTH_PAUSE = 0.1
 STANDBY_PAUSE = 0.5
 LOG_LIMIT = 16 * 1024 * 1024
-_PR_SET_PDEATHSIG = 1
 
 log = structlog.get_logger()
-
-
-def die_with_parent() -> Callable[[], None] | None:
-    """For `preexec_fn`: the child is killed when the thread that started it ends (Linux only)."""
-    if sys.platform != "linux":
-        return None
-    libc = ctypes.CDLL(None, use_errno=True)
-
-    def call() -> None:
-        libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-
-    return call
 
 
 def take_lock(path: Path) -> int:
@@ -93,9 +79,11 @@ class Service:
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
-                env=self.process.variables(self.settings, dict(os.environ)),
+                env={
+                    **self.process.variables(self.settings, dict(os.environ)),
+                    SUPERVISOR_VARIABLE: str(os.getpid()),
+                },
                 cwd=processes.ROOT,
-                preexec_fn=die_with_parent(),
             )
         self.life = lifecycle.started(self.life, time.monotonic())
         log.info("started", name=self.process.name, pid=self.child.pid)
@@ -244,6 +232,4 @@ async def lead(settings: Settings) -> None:
 
 
 if __name__ == "__main__":
-    from services.common.process import run
-
     run("supervisor", lead)

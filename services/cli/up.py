@@ -63,8 +63,7 @@ def up(settings: Settings, *, foreground: bool, console: Console) -> int:
     if lines := taken_ports(settings):
         raise SwarmError(
             Reason.UNAVAILABLE,
-            "; ".join(lines)
-            + ". Stop it, or take other ports: make up PORT=27615 SWARM_HOME=~/other-swarm",
+            "; ".join(lines) + ". Stop it, or take other ports: make up PORT=27615 SWARM_HOME=~/other-swarm",
         )
     # What an earlier run left behind would be read as this one's state.
     files.state.unlink(missing_ok=True)

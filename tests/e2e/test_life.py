@@ -151,13 +151,11 @@ def test_the_foreground_ends_with_ctrl_c(own_swarm: Swarm) -> None:
         text=True,
     )
     assert process.stdout is not None
-    for line in process.stdout:
-        if "Ctrl-C" in line:
-            break
-    assert own_swarm.get("/health")[0] == 200
-    process.send_signal(signal.SIGINT)
-    process.stdout.read()
-    process.wait(60)
+    with process.stdout:
+        assert any("Ctrl-C" in line for line in process.stdout)
+        assert own_swarm.get("/health")[0] == 200
+        process.send_signal(signal.SIGINT)
+        process.wait(60)
     assert swarm_processes(own_swarm.home) == []
 
 

@@ -48,9 +48,7 @@ def test_read_a_file(opencode: OpenCode) -> None:
     assert said in run.text, run.raw
 
 
-@pytest.mark.parametrize(
-    "form", ["Create {name} with the text {text}", "Create a file named {name} with the text {text}"]
-)
+@pytest.mark.parametrize("file", ["{name}", "a file named {name}"])
 def test_create_a_file(opencode: OpenCode, file: str) -> None:
     name, text = file_name("txt"), f"hello {word()} {''.join(random.choices(string.ascii_lowercase, k=5))}"
     run = opencode.run(f"Create {file.format(name=name)} with the text {text}")
