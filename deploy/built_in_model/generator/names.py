@@ -38,6 +38,16 @@ FIXED_DIRS = (
     "vendor tmp"
 ).split()
 ROOTS = ("/tmp", "/var/log", "/etc", "/opt", "/usr/local", "/srv", "~", "..", "../..", "/mnt/data")
+ONSETS = (
+    "b c d f g h j k l m n p r s t v w z b c d f g h k l m n p r s t y x qu bl br ch cl cr dr fl fr gl gr pl pr "
+    "sc sch sh sk sl sm sn sp spr st str sw th thr tr tw wh wr kn ph"
+).split()
+VOWELS = "a e i o u a e i o u ai au ay ea ee ei ie io oa oo ou ow oy ue y".split()
+CODAS = "n r l s t m x d k p b g ck ct ft ght ld ll lf lt mb mp nd ng nk nt pt rd rk rm rn rt sh sk ss st th tch w".split()
+ENDINGS = (
+    "er er ing ing ed ly ion tion sion ment ness ous ary ery tery tory dle tle ble able al ial ent ant ence ance "
+    "ive ist ism ight tor ity ify ize ful less age ure ish ward sday mber gent sert pper ily scope spect sist xy"
+).split()
 ACCENTED = (
     "größe straße über für café naïve señor año façade élan jürgen björk łódź tōkyō привет мир 日本 über "
     "garçon"
@@ -81,20 +91,43 @@ class Names:
         return options[int(self.rng.random() * len(options))]
 
     def syllables(self) -> str:
-        """An invented word of two or three syllables."""
+        """An invented word of one to three syllables, sometimes with a common ending."""
         while True:
+            if self.chance(0.6):
+                word = "".join(
+                    self.pick("bcdfghjklmnprstvwzxq" if self.chance(0.15) else "bcdfghjklmnprstvw")
+                    + self.pick("aeiou")
+                    + (self.pick("nrlsxtmk") if self.chance(0.35) else "")
+                    for _ in range(self.rng.randint(2, 3))
+                )
+                if is_held_out(word) == self.held_out:
+                    return word
+                continue
+            count = self.pick_int((1, 2, 2, 2, 3))
             word = "".join(
-                self.pick("bcdfghjklmnprstvwzxq" if self.chance(0.1) else "bcdfghjklmnprstvw")
-                + self.pick("aeiou")
-                + (self.pick("nrlsxtmk") if self.chance(0.3) else "")
-                for _ in range(self.rng.randint(2, 3))
+                self.pick(ONSETS) + self.pick(VOWELS) + (self.pick(CODAS) if self.chance(0.4) else "")
+                for _ in range(count)
             )
-            if is_held_out(word) == self.held_out:
+            if count == 1 or self.chance(0.2):
+                word += self.pick(ENDINGS)
+            if 3 < len(word) < 14 and is_held_out(word) == self.held_out:
+                return word
+
+    def splice(self) -> str:
+        """The beginning of one word and the end of another: the pieces of words in new company."""
+        while True:
+            first, second = self.pick(self.words), self.pick(self.words)
+            word = (
+                first[: self.rng.randint(2, max(2, len(first) - 1))]
+                + second[self.rng.randint(1, len(second) - 2) :]
+            )
+            if 3 < len(word) < 13 and word.isalpha() and is_held_out(word) == self.held_out:
                 return word
 
     def word(self) -> str:
         """A word in small letters."""
-        word = self.pick(self.words) if self.chance(0.68) else self.syllables()
+        x = self.rng.random()
+        word = self.pick(self.words) if x < 0.36 else self.splice() if x < 0.62 else self.syllables()
         self.used.add(word)
         return word
 

@@ -143,7 +143,9 @@ def tool_name(n: Names, capability: str) -> str:
         words = [n.pick(AGENTS[capability].split())]
     else:
         words = [verb, noun, n.pick(("now", "tool", "x", "v2", "call", "action", "op", n.word()))]
-    if n.chance(0.15):
+    if n.chance(0.2):
+        words.insert(n.rng.randint(0, len(words)), n.word())
+    elif n.chance(0.12):
         words.insert(0, n.pick(("my", "fs", "tool", "mcp", "ws", "swarm", "local", n.syllables(), n.word())))
     elif n.chance(0.08):
         words.append(n.pick(("tool", "cmd", n.syllables(), n.word())))
