@@ -49,13 +49,15 @@ def draw_tools(n: Names, split: Split) -> ToolSet:
     if split == "tools":
         return mixed(n, "held_out", (4, 8))
     x = n.rng.random()
-    if x < 0.4:
-        return opencode(n)
-    if x < 0.5:
-        return swarm(n)
     if split in ("known", "phrasings"):
-        return mixed(n, "known", (4, 8)) if x < 0.8 else opencode(n)
-    return mixed(n, "known") if x < 0.6 else mixed(n, "made_up", (2, 8))
+        if 0.5 < x < 0.8:
+            return mixed(n, "known", (4, 8))
+        return swarm(n) if 0.4 < x <= 0.5 else opencode(n)
+    if x < 0.36:
+        return opencode(n)
+    if x < 0.42:
+        return swarm(n)
+    return mixed(n, "known") if x < 0.52 else mixed(n, "made_up", (2, 8))
 
 
 def fitting_intent(n: Names, tools: ToolSet, must_call: bool) -> str:
