@@ -28,6 +28,8 @@ NOT_ACTING = "description"
 # Floats beyond have no exact integer.
 _EXACT = 2.0**53
 _SUMMARY_LENGTH = 400
+# Patterns are ECMAScript's: that Python cannot read one does not make the schema wrong.
+_NO_FORMATS = jsonschema.FormatChecker(formats=())
 
 
 class InvalidCallError(ValueError):
@@ -106,9 +108,9 @@ def _check_for(parameters_json: str) -> _Check:
         raise ValueError(f"parameters are no JSON ({error})") from error
     if not isinstance(schema, dict):
         raise ValueError("parameters: expected a JSON Schema object")
-    draft = validator_for(schema, default=jsonschema.Draft202012Validator)
+    draft: Any = validator_for(schema, default=jsonschema.Draft202012Validator)
     try:
-        draft.check_schema(schema)
+        draft.check_schema(schema, format_checker=_NO_FORMATS)
         remote = next((each for each in _references(schema) if not each.startswith("#")), None)
     except jsonschema.SchemaError as error:
         raise ValueError(f"not a JSON Schema: {shorten(error.message, 200)}") from error
@@ -117,15 +119,15 @@ def _check_for(parameters_json: str) -> _Check:
     if remote is not None:
         raise ValueError(f"the reference {shorten(remote, 100)!r} leads outside the schema")
     # An empty registry: nothing is ever fetched to resolve a reference.
-    checker: Any = extend(draft, {"pattern": _pattern})  # type: ignore[no-untyped-call]
-    validator = checker(schema, registry=referencing.Registry())
+    lenient: Any = extend(draft, {"pattern": _pattern})  # type: ignore[no-untyped-call]
+    validator = lenient(schema, registry=referencing.Registry())
     properties = schema.get("properties")
     names = set(properties) if isinstance(properties, Mapping) else set()
     return _Check(validator, frozenset({NOT_ACTING} if names - {NOT_ACTING} else ()))
 
 
 def _pattern(_validator: Validator, pattern: str, value: Any, _schema: Any) -> Iterator[Any]:
-    """JSON Schema's patterns are ECMAScript's; one that Python cannot read is left to the client to check."""
+    """A pattern that Python cannot read is left to the client to check."""
     if not isinstance(value, str):
         return
     try:

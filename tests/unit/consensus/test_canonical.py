@@ -1,0 +1,195 @@
+"""When two calls are the same, and which calls are none."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from services.common.chat import Tool, ToolCall
+from services.common.errors import Reason, SwarmError
+from services.consensus.canonical import InvalidCallError, Toolbox, shorten
+
+BASH = {
+    "type": "object",
+    "properties": {
+        "command": {"type": "string"},
+        "timeout": {"type": "number"},
+        "description": {"type": "string"},
+        "env": {"type": "object"},
+    },
+    "required": ["command"],
+    "additionalProperties": False,
+}
+NOTE = {"type": "object", "properties": {"description": {"type": "string"}}}
+TOOLS = Toolbox(
+    [
+        Tool("bash", "", json.dumps(BASH)),
+        Tool("note", "", json.dumps(NOTE)),
+        Tool("free"),
+        Tool("none", "", "{}"),
+    ]
+)
+
+
+def key(arguments: str, name: str = "bash", call_id: str = "c") -> str:
+    return TOOLS.canonical([ToolCall(call_id, name, arguments)]).key
+
+
+def problem(arguments: str, name: str = "bash", tools: Toolbox = TOOLS) -> str:
+    with pytest.raises(InvalidCallError) as caught:
+        tools.canonical([ToolCall("c", name, arguments)])
+    return str(caught.value)
+
+
+class TestSame:
+    @pytest.mark.parametrize(
+        ("one", "other"),
+        [
+            ('{"command":"ls","timeout":5}', '{ "timeout" : 5.0,\n"command" : "ls" }'),
+            ('{"command":"ls"}', '{"command":"\\u006cs"}'),
+            ('{"command":"ls","description":"Lists"}', '{"command":"ls","description":"Show files"}'),
+            ('{"command":"ls","timeout":1e1}', '{"command":"ls","timeout":10}'),
+            ('{"command":"ls","timeout":-0.0}', '{"command":"ls","timeout":0}'),
+            ('{"command":"ls","env":{"a":1,"b":2}}', '{"command":"ls","env":{"b":2,"a":1.0}}'),
+        ],
+    )
+    def test_spelling_does_not_count(self, one: str, other: str) -> None:
+        assert key(one) == key(other)
+
+    def test_ids_do_not_count(self) -> None:
+        assert key('{"command":"ls"}', call_id="a") == key('{"command":"ls"}', call_id="b")
+
+    @given(
+        st.dictionaries(
+            st.text(), st.one_of(st.integers(-(2**53), 2**53), st.text(), st.none(), st.booleans())
+        )
+    )
+    def test_the_order_of_keys_and_blanks_do_not_count(self, arguments: dict[str, Any]) -> None:
+        turned = dict(reversed(arguments.items()))
+        assert key(json.dumps(arguments), "free") == key(
+            json.dumps(turned, indent=3, ensure_ascii=False), "free"
+        )
+
+
+class TestDifferent:
+    @pytest.mark.parametrize(
+        ("one", "other"),
+        [
+            ('{"command":"ls"}', '{"command":"ls "}'),
+            ('{"command":"ls"}', '{"command":"ls","timeout":5}'),
+            ('{"command":"ls","env":{"description":"a"}}', '{"command":"ls","env":{"description":"b"}}'),
+            ('{"command":"ls","timeout":9007199254740993}', '{"command":"ls","timeout":9007199254740992}'),
+            ('{"command":"ls","env":{"a":1}}', '{"command":"ls","env":{"a":true}}'),
+            ('{"command":"ls","env":{"a":1}}', '{"command":"ls","env":{"a":"1"}}'),
+        ],
+    )
+    def test_what_acts_counts(self, one: str, other: str) -> None:
+        assert key(one) != key(other)
+
+    def test_a_description_that_is_all_a_tool_has_counts(self) -> None:
+        assert key('{"description":"a"}', "note") != key('{"description":"b"}', "note")
+
+    def test_the_tool_counts(self) -> None:
+        assert key("{}", "free") != key("{}", "none")
+
+    def test_the_order_of_calls_counts(self) -> None:
+        calls = [ToolCall("1", "bash", '{"command":"a"}'), ToolCall("2", "bash", '{"command":"b"}')]
+        assert TOOLS.canonical(calls).key != TOOLS.canonical(calls[::-1]).key
+
+    def test_calls_cannot_run_into_each_other(self) -> None:
+        one = [ToolCall("1", "free", '{"a":1}'), ToolCall("2", "free", "{}")]
+        assert TOOLS.canonical(one).key != TOOLS.canonical(one[:1]).key
+
+
+class TestInvalid:
+    @pytest.mark.parametrize(
+        ("arguments", "words"),
+        [
+            ("", "no JSON object"),
+            ('{"command":"ls"', "no JSON object"),
+            ('["ls"]', "a list instead of an object"),
+            ('{"command":"ls","command":"rm"}', "a key occurs twice"),
+            ('{"command":"ls","timeout":NaN}', "NaN is no JSON"),
+            ('{"command":"ls","timeout":1e999}', "out of range"),
+            ('{"timeout":5}', "'command' is a required property"),
+            ('{"command":5}', "command: 5 is not of type 'string'"),
+            ('{"command":"ls","cwd":"/"}', "'cwd' was unexpected"),
+            ("[" * 100_000, "no JSON object"),
+            ('{"command":' + "9" * 5000 + "}", "no JSON object"),
+        ],
+        ids=lambda text: text[:30],
+    )
+    def test_arguments_that_do_not_fit(self, arguments: str, words: str) -> None:
+        assert words in problem(arguments)
+
+    def test_a_tool_that_nobody_offered(self) -> None:
+        assert "no such tool" in problem("{}", "fly")
+
+    def test_without_parameters_any_object_will_do(self) -> None:
+        assert key('{"x":1}', "free")
+
+    @given(st.text())
+    def test_no_text_at_all_breaks_it(self, text: str) -> None:
+        try:
+            TOOLS.canonical([ToolCall("c", "free", text)])
+        except InvalidCallError:
+            return
+        assert isinstance(json.loads(text), dict)
+
+    def test_lone_surrogates_are_legal_and_the_summary_can_be_sent(self) -> None:
+        found = TOOLS.canonical([ToolCall("c", "free", '{"a":"\\ud800"}')])
+        assert found.summary.encode("utf-8")
+        assert found.key != key('{"a":"?"}', "free")
+
+
+class TestSchemas:
+    @pytest.mark.parametrize(
+        "schema",
+        ["{", "[]", "1", '{"type":"strin"}', '{"properties":5}', "[" * 100_000],
+        ids=lambda text: text[:20],
+    )
+    def test_what_is_no_schema_is_refused(self, schema: str) -> None:
+        with pytest.raises(SwarmError) as caught:
+            Toolbox([Tool("bad", "", schema)])
+        assert (caught.value.reason, caught.value.param) == (
+            Reason.INVALID_FIELD,
+            "tools[0].function.parameters",
+        )
+
+    @pytest.mark.parametrize("reference", ["http://127.0.0.1:1/s.json", "file:///etc/hostname", "other.json"])
+    def test_a_reference_that_leads_outside_is_refused(self, reference: str) -> None:
+        schema = {"type": "object", "properties": {"a": {"$ref": reference}}}
+        with pytest.raises(SwarmError, match="outside the schema"):
+            Toolbox([Tool("bad", "", json.dumps(schema))])
+
+    def test_local_references_work(self) -> None:
+        schema = {"properties": {"a": {"$ref": "#/$defs/n"}}, "$defs": {"n": {"type": "integer"}}}
+        box = Toolbox([Tool("t", "", json.dumps(schema))])
+        assert box.canonical([ToolCall("c", "t", '{"a":1}')])
+        assert "not of type 'integer'" in problem('{"a":"x"}', "t", box)
+
+    @pytest.mark.parametrize("reference", ["#/$defs/nowhere", "#"])
+    def test_references_that_cannot_be_followed_make_the_call_invalid(self, reference: str) -> None:
+        schema = {"properties": {"a": {"$ref": reference}}} if reference != "#" else {"$ref": "#"}
+        box = Toolbox([Tool("t", "", json.dumps(schema))])
+        assert "schema cannot be applied" in problem('{"a":1}', "t", box)
+
+    def test_patterns_are_checked_if_they_can_be_read(self) -> None:
+        schema = {"properties": {"a": {"pattern": "^x"}, "b": {"pattern": "\\p{L}"}}}
+        box = Toolbox([Tool("t", "", json.dumps(schema))])
+        assert "does not match" in problem('{"a":"y"}', "t", box)
+        assert box.canonical([ToolCall("c", "t", '{"a":"x","b":"y"}')])
+
+
+class TestShorten:
+    def test_one_line_of_at_most_so_many_characters(self) -> None:
+        assert shorten("a\n  b", 10) == "a b"
+        assert shorten("abcdef", 4) == "abc…"
+        assert len(shorten("x" * 999, 100)) == 100
+
+    def test_what_cannot_be_encoded_is_escaped(self) -> None:
+        assert shorten("a\ud800", 20) == "a\\ud800"

@@ -1,0 +1,90 @@
+"""What a candidate's events amount to as a vote."""
+
+from __future__ import annotations
+
+import pytest
+
+from services.common.chat import (
+    CandidateFinished,
+    ContentDelta,
+    FinishReason,
+    ReasoningDelta,
+    Tool,
+    ToolCall,
+    ToolCallArguments,
+    ToolCallEnded,
+    ToolCallStarted,
+)
+from services.consensus.canonical import Toolbox
+from services.consensus.drafts import CandidateEvent, Draft
+from services.consensus.strategies.base import Kind
+
+TOOLS = Toolbox([Tool("bash", "", '{"required": ["command"]}')])
+CALL: list[CandidateEvent] = [
+    ToolCallStarted(0, 0, "c", "bash"),
+    ToolCallArguments(0, 0, '{"command"'),
+    ToolCallArguments(0, 0, ': "ls"}'),
+    ToolCallEnded(0, 0),
+]
+
+
+def end(reason: FinishReason, tokens: int = 4, logprob: float = -2.0) -> CandidateFinished:
+    return CandidateFinished(0, reason, tokens, 1, logprob)
+
+
+def draft(*events: CandidateEvent) -> Draft:
+    found = Draft(0, "Zeus")
+    for event in events:
+        found.add(event)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("events", "kind"),
+    [
+        ([ContentDelta(0, "Hi"), end(FinishReason.STOP)], Kind.WORDS),
+        ([end(FinishReason.STOP)], Kind.WORDS),
+        ([ContentDelta(0, "Hi"), end(FinishReason.LENGTH)], Kind.WORDS),
+        ([*CALL, end(FinishReason.TOOL_CALLS)], Kind.CALLS),
+        ([*CALL, end(FinishReason.STOP)], Kind.CALLS),
+        ([*CALL, end(FinishReason.LENGTH)], Kind.CUT_OFF),
+        ([*CALL[:2], end(FinishReason.LENGTH)], Kind.CUT_OFF),
+        ([*CALL[:3], end(FinishReason.STOP)], Kind.INVALID),
+        ([*CALL, ToolCallStarted(0, 1, "d", "bash"), end(FinishReason.TOOL_CALLS)], Kind.INVALID),
+        ([CALL[0], CALL[3], end(FinishReason.TOOL_CALLS)], Kind.INVALID),
+        ([*CALL], Kind.LOST),
+        ([], Kind.LOST),
+    ],
+)
+def test_kinds(events: list[CandidateEvent], kind: Kind) -> None:
+    vote = draft(*events).vote(TOOLS)
+    assert vote.kind is kind
+    assert bool(vote.key) == (kind is Kind.CALLS)
+
+
+def test_calls_are_put_together_in_the_order_of_their_indexes() -> None:
+    found = draft(
+        ToolCallStarted(0, 1, "b", "two"),
+        ToolCallStarted(0, 0, "a", "one"),
+        ToolCallArguments(0, 1, "{"),
+        ToolCallArguments(0, 0, "[1"),
+        ToolCallArguments(0, 1, "}"),
+        ToolCallArguments(0, 0, "]"),
+        ToolCallArguments(0, 7, "of a call that never began"),
+        ToolCallEnded(0, 7),
+        ToolCallEnded(0, 0),
+        ToolCallEnded(0, 1),
+    )
+    assert found.calls == (ToolCall("a", "one", "[1]"), ToolCall("b", "two", "{}"))
+
+
+def test_tokens_are_the_workers_count_or_else_the_pieces_that_came() -> None:
+    pieces: list[CandidateEvent] = [ReasoningDelta(0, "hm"), ContentDelta(0, "a"), ContentDelta(0, "b")]
+    assert draft(*pieces).tokens == 3
+    assert draft(*pieces, end(FinishReason.STOP, tokens=9)).tokens == 9
+
+
+def test_the_mean_logprob_is_per_token() -> None:
+    assert draft(end(FinishReason.STOP, 4, -2.0)).mean_logprob == -0.5
+    assert draft(end(FinishReason.STOP, 0, 0.0)).mean_logprob == 0.0
+    assert draft().mean_logprob == 0.0
