@@ -184,8 +184,9 @@ def test_a_call_that_was_cut_off_never_looks_whole(said: list[str], reason: str)
         assert call["args"], "some clients take empty arguments for {}"
 
 
-def test_a_call_that_was_cut_off_before_any_text_is_not_named() -> None:
-    script = [accepted(), started("c", "b"), finished("length"), usage()]
+@pytest.mark.parametrize("said", [[], [""], [" \n"], ["}"]])
+def test_a_call_that_was_cut_off_before_any_text_is_not_named(said: list[str]) -> None:
+    script = [accepted(), started("c", "b"), *map(arguments, said), finished("length"), usage()]
     assert folded(data_of(streamed(script)))[0] == {
         "content": "",
         "reasoning": "",
@@ -278,6 +279,7 @@ def test_every_stream_ends_with_reasons_and_usage_or_with_an_error(script: list[
     }
     for number, choice in got.items():
         for index, call in choice["calls"].items():
+            assert call["args"], "some clients take empty arguments for {}"
             if (number, index) not in over:
                 with pytest.raises(ValueError):
                     json.loads(call["args"])
