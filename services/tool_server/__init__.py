@@ -1,0 +1,1 @@
+"""Tools that the swarm runs itself, each session contained in a folder of its own."""

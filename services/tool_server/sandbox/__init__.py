@@ -1,0 +1,1 @@
+"""Where commands run: contained, or (only if the user says so) bare."""
