@@ -84,7 +84,7 @@ def make(name: str) -> list[dict[str, Any]]:
 
 
 def main() -> None:
-    """Write the four files. Refuses to replace sets that are there: a set changed after training proves nothing."""
+    """Write the four files; refuses to replace them: a set changed after training proves nothing."""
     if any((FOLDER / f"{name}.jsonl").exists() for name in NAMES):
         raise SystemExit(f"{FOLDER} holds sets; remove them first if no model was trained against them")
     for name in NAMES:

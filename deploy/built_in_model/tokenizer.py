@@ -60,7 +60,7 @@ def _pre_tokenizer(patterns: list[str]) -> pre_tokenizers.PreTokenizer:
 
 
 def build(texts: list[str], size: int = VOCABULARY) -> Tokenizer:
-    """The tokenizer trained on the texts, with `size` entries in all. Raises ValueError for a token that is too long."""
+    """The tokenizer trained on the texts, with `size` entries. Raises ValueError for too long a token."""
     long = [token for token in USER_DEFINED if len(token.encode()) > 31]
     if long:
         raise ValueError(f"tokens over 31 bytes: {long}")
@@ -120,10 +120,8 @@ def main() -> None:
     ):
         raise ValueError("the tokenizer does not give back a text that it encoded")
     print(
-        
-            f"{tokenizer.get_vocab_size()} entries, {sum(map(len, sample)) / tokens:.2f} characters a "
-            f"token, {tokens / len(sample):.0f} tokens a conversation"
-        
+        f"{tokenizer.get_vocab_size()} entries, {sum(map(len, sample)) / tokens:.2f} characters a "
+        f"token, {tokens / len(sample):.0f} tokens a conversation"
     )
 
 

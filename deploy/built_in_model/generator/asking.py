@@ -69,7 +69,7 @@ def quoted(n: Names, value: str, marks: str = '"""\'`“') -> str | None:
 
 def misspell(n: Names, text: str) -> str:
     """One longer word outside the slots with two letters swapped, one lost or one doubled."""
-    words = [m for m in _WORD.finditer(SLOT.sub(lambda m: "#" * len(m.group(0)), text))]
+    words = list(_WORD.finditer(SLOT.sub(lambda m: "#" * len(m.group(0)), text)))
     if not words:
         return text
     word = words[n.rng.randrange(len(words))]
@@ -85,8 +85,9 @@ def ask(
 ) -> str:
     """The words of the user.
 
-    `template` has its alternations decided; `values` are the slots as they shall stand, quotes included. `noise` allows
-    misspellings, reasons and small talk. With `open_end` the last slot runs to the end, and nothing may follow it.
+    `template` has its alternations decided; `values` are the slots as they shall stand, quotes included.
+    `noise` allows misspellings, reasons and small talk. With `open_end` the last slot runs to the end, and
+    nothing may follow it.
     """
     first = re.split(r"[\s,:]", template, maxsplit=1)[0].lower()
     verb, question = first in VERBS, first in QUESTIONS or template.lower().startswith(("i wonder", "any "))

@@ -40,7 +40,7 @@ def encode(tokenizer: Tokenizer, seeds: range, split: Split) -> list[tuple[list[
 
 
 def build(seed: int, count: int, out: str, split: Split = "train", max_tokens: int = 704) -> tuple[int, int]:
-    """Write `count` conversations with at most `max_tokens` tokens each; returns (tokens, tokens to be learnt).
+    """Write `count` conversations of at most `max_tokens` tokens; returns (tokens, tokens to be learnt).
 
     Conversation i of shard `seed` has the seed `seed * 10_000_000 + i`; one that is too long is left out.
     """
@@ -75,10 +75,8 @@ def main() -> None:
     tokens, learnt = build(args.seed, args.count, args.out, args.split, args.max_tokens)
     seconds = time.monotonic() - begun
     print(
-        
-            f"{args.out}: {args.count} conversations, {tokens / 1e6:.2f} M tokens, {learnt / tokens:.3f} "
-            f"to be learnt, {tokens / seconds / 1e3:.0f} k tokens/s"
-        
+        f"{args.out}: {args.count} conversations, {tokens / 1e6:.2f} M tokens, {learnt / tokens:.3f} "
+        f"to be learnt, {tokens / seconds / 1e3:.0f} k tokens/s"
     )
 
 

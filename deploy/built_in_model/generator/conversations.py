@@ -72,7 +72,7 @@ def _next(n: Names, tools: ToolSet) -> list[dict[str, Any]]:
 
 
 def _loosen(n: Names, messages: list[dict[str, Any]]) -> None:
-    """Write the earlier calls as other clients send them back: spaced JSON; such turns are given, not learnt."""
+    """Write earlier calls as other clients send them back: spaced JSON; these are given, not learnt."""
     for message in messages[:-2]:
         for call in message.get("tool_calls", ()):
             call["function"]["arguments"] = json.dumps(

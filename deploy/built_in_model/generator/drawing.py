@@ -35,7 +35,7 @@ SYSTEMS = (
 
 @dataclass
 class Conversation:
-    """Messages and tools in OpenAI's form; `intents` names the exchanges, `quotes` what the last answer must hold."""
+    """Messages and tools in OpenAI's form; `quotes` is what the last answer must hold, `ignored` does not act."""
 
     messages: list[dict[str, Any]]
     tools: list[dict[str, Any]]

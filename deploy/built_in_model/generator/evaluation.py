@@ -29,9 +29,10 @@ BEFORE_INTENTS = ("read", "write_quoted", "run", "grep", "delete", "read_key", "
 
 
 def evaluation(seed: int, split: Split, intents: tuple[str, ...] = requests.INTENTS) -> Conversation:
-    """One exchange for an evaluation set: user, call, result and answer; new names in the request or in an exchange before.
+    """One exchange for an evaluation set: user, call, result and answer.
 
-    `quotes` is what the answer has to hold. Half of the exchanges have another one before them.
+
+    New names stand in the request or in an exchange before it. `quotes` is what the answer has to hold.
     """
     n = Names(random.Random(f"{split}-{seed}"), held_out=True)
     tools = draw_tools(n, split)
@@ -60,8 +61,8 @@ def _fresh(
 ) -> tuple[Request, Outcome, bool]:
     """A request that the tools can serve, its outcome, and whether it holds a new name.
 
-    Requests with names in them always hold a new one; with `named` there are no others. Tool sets that serve none of
-    the intents serve any other.
+    Requests with names in them always hold a new one; with `named` there are no others. Tool sets that serve
+    none of the intents serve any other.
     """
     for attempt in itertools.count():
         intent = fitting_intent(n, tools, must_call=True)

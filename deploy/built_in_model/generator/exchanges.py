@@ -131,14 +131,9 @@ def _part(n: Names, tools: ToolSet, intent: str) -> Request | None:
     for _ in range(12):
         request = requests.make(n, tools, intent, noise=False)
         start = request.text.split(" ")[0].lower()
-        if (
-            start in CHAIN_VERBS
-            and "?" not in request.text
-            and "\n" not in request.text
-            and request.call is not None
-        ):
-            if intent != "run" or "`" in request.text:
-                return request
+        clear = start in CHAIN_VERBS and "?" not in request.text and "\n" not in request.text
+        if clear and request.call is not None and (intent != "run" or "`" in request.text):
+            return request
     return None
 
 

@@ -39,14 +39,17 @@ FIXED_DIRS = (
 ).split()
 ROOTS = ("/tmp", "/var/log", "/etc", "/opt", "/usr/local", "/srv", "~", "..", "../..", "/mnt/data")
 ONSETS = (
-    "b c d f g h j k l m n p r s t v w z b c d f g h k l m n p r s t y x qu bl br ch cl cr dr fl fr gl gr pl pr "
-    "sc sch sh sk sl sm sn sp spr st str sw th thr tr tw wh wr kn ph"
+    "b c d f g h j k l m n p r s t v w z b c d f g h k l m n p r s t y x qu bl br ch cl cr dr fl fr "
+    "gl gr pl pr sc sch sh sk sl sm sn sp spr st str sw th thr tr tw wh wr kn ph"
 ).split()
 VOWELS = "a e i o u a e i o u ai au ay ea ee ei ie io oa oo ou ow oy ue y".split()
-CODAS = "n r l s t m x d k p b g ck ct ft ght ld ll lf lt mb mp nd ng nk nt pt rd rk rm rn rt sh sk ss st th tch w".split()
+CODAS = (
+    "n r l s t m x d k p b g ck ct ft ght ld ll lf lt mb mp nd ng nk nt pt rd rk rm rn rt sh sk ss st th w"
+).split()
 ENDINGS = (
-    "er er ing ing ed ly ion tion sion ment ness ous ary ery tery tory dle tle ble able al ial ent ant ence ance "
-    "ive ist ism ight tor ity ify ize ful less age ure ish ward sday mber gent sert pper ily scope spect sist xy"
+    "er er ing ing ed ly ion tion sion ment ness ous ary ery tery tory dle tle ble able al ial ent ant ence "
+    "ance ive ist ism ight tor ity ify ize ful less age ure ish ward sday mber gent sert pper ily "
+    "scope spect sist xy"
 ).split()
 ACCENTED = (
     "größe straße über für café naïve señor año façade élan jürgen björk łódź tōkyō привет мир 日本 über "
@@ -178,7 +181,8 @@ class Names:
         elif x < 0.7:
             name = self.stem().replace(".", "_")
         elif x < 0.9:
-            name = f"{self.pick(FIXED_DIRS) if self.chance(0.4) else self.word()}/{self.stem().replace('.', '_')}"
+            parent = self.pick(FIXED_DIRS) if self.chance(0.4) else self.word()
+            name = f"{parent}/{self.stem().replace('.', '_')}"
         else:
             name = f"{self.word()}/{self.word()}/{self.word()}"
         y = self.rng.random()
@@ -242,9 +246,14 @@ class Names:
         if x < 0.5:
             host = f"{self.word()}.{self.pick(('com', 'org', 'io', 'dev', 'net', 'example', 'co.uk', 'de'))}"
         elif x < 0.75:
-            host = f"{self.pick(('www', 'docs', 'api', 'blog', 'wiki'))}.{self.word()}.{self.pick(('com', 'org', 'io', 'net'))}"
+            kind, country = (
+                self.pick(("www", "docs", "api", "blog", "wiki")),
+                self.pick(("com", "org", "io", "net")),
+            )
+            host = f"{kind}.{self.word()}.{country}"
         elif x < 0.9:
-            host = f"{self.pick(('localhost', '127.0.0.1', '192.168.' + str(self.number(9)) + '.' + str(self.number(99))))}:{self.rng.randint(1000, 9999)}"
+            host = self.pick(("localhost", "127.0.0.1", f"192.168.{self.number(9)}.{self.number(99)}"))
+            host += f":{self.rng.randint(1000, 9999)}"
         else:
             host = f"{self.word()}-{self.word()}.{self.pick(('com', 'org'))}"
         parts = "".join(f"/{self.stem()}" for _ in range(self.rng.randint(0, 3)))

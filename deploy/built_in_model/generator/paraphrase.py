@@ -41,7 +41,7 @@ run: execute, launch, start, invoke, fire up, kick off, call, perform, trigger
 execute: run, launch, perform, carry out, start, process
 start: run, launch, fire up, begin
 launch: start, run, fire off
-delete: remove, erase, drop, trash, wipe, get rid of, discard, nuke, purge, scrap, throw out, destroy, clear, bin
+delete: remove, erase, drop, trash, wipe, get rid of, discard, nuke, purge, scrap, throw out, destroy, bin
 remove: delete, erase, get rid of, take away, eliminate, wipe, scrap
 get rid of: delete, remove, throw away, dispose of
 erase: delete, wipe out, remove
@@ -122,10 +122,8 @@ _PATTERN = re.compile(
     re.IGNORECASE,
 )
 _TAIL = re.compile(
-    
-        r"^(?P<head>.+?) (?P<tail>(?:in|into|to|from|inside|under|at) (?:the (?:file|folder|directory) "
-        r")?\{(?:path|dir)\})$"
-    
+    r"^(?P<head>.+?) (?P<tail>(?:in|into|to|from|inside|under|at) (?:the (?:file|folder|directory) "
+    r")?\{(?:path|dir)\})$"
 )
 _SMALL = re.compile(r" (the|a|an|me|my|of|is|are|all|file|please|it|this|for)(?= )", re.IGNORECASE)
 _FILLER = (
@@ -135,7 +133,7 @@ _FILLER = (
 
 
 def paraphrase(template: str, rng: random.Random) -> str:
-    """Another way to say the same; slots stay as they are. About half of the templates come back unchanged."""
+    """Another way to say the same; slots stay as they are. About half come back unchanged."""
     if rng.random() < 0.45:
         return template
     strength = 0.15 + 0.3 * rng.random()

@@ -20,7 +20,7 @@ _INNERMOST = re.compile(r"\[([^\[\]]*)\]")
 
 @cache
 def lines(intent: str, held_out: bool) -> tuple[str, ...]:
-    """The templates of an intent. Raises FileNotFoundError if the file is missing, ValueError if it is empty."""
+    """The templates of an intent. Raises FileNotFoundError if there is no file, ValueError if it is empty."""
     file = FOLDER / ("held_out" if held_out else "known") / f"{intent}.txt"
     found = (line.strip() for line in file.read_text(encoding="utf-8").splitlines())
     kept = tuple(dict.fromkeys(line for line in found if line and not line.startswith("#")))
@@ -51,16 +51,14 @@ def every(template: str) -> list[str]:
 
 
 _POLITE_START = re.compile(
-    
-        r"^(please|pls|kindly|hi|hey|hello|ok|okay|so|now|just|then|also|first|next|quickly|(can|could|"
-        r"would|will) (you|u)|let s|lets|let us|i (want|need) you to) "
-    
+    r"^(please|pls|kindly|hi|hey|hello|ok|okay|so|now|just|then|also|first|next|quickly|(can|could|"
+    r"would|will) (you|u)|let s|lets|let us|i (want|need) you to) "
 )
 _POLITE_END = re.compile(r" (please|pls|thanks|thx|thank you|for me|now|here we go|then|again)$")
 
 
 def skeleton(text: str) -> str:
-    """The words of a filled or unfilled phrasing without case, marks and politeness: equal skeletons are the same phrasing."""
+    """A phrasing without case, marks and politeness: two with equal skeletons are the same phrasing."""
     words = " ".join(re.sub(r"[^\w{}]+", " ", text.lower()).split())
     while True:
         bare = _POLITE_END.sub("", _POLITE_START.sub("", words))

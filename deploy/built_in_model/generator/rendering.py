@@ -152,7 +152,7 @@ def segments(
 ) -> list[tuple[str, bool]]:
     """The conversation as (text, is_target) pieces; a target is an assistant's turn with its end marker.
 
-    Stops before the exchange with which history would leave the prompt: what is trained is what is seen at inference.
+    Stops before the exchange with which history would leave the prompt: what is trained is what is seen.
     An assistant message with `"given": True` is history only and no target.
     """
     out = [(system(messages, tools), False)]

@@ -226,7 +226,7 @@ def _optional(tools: ToolSet, capability: str) -> set[str]:
 
 
 def shell_command(intent: str, s: dict[str, str]) -> str:
-    """The shell command for a request; names stand as the user gave them, in single quotes only if they hold a blank."""
+    """The shell command for a request; a name stands as given, in single quotes only if it holds a blank."""
     path = s.get("path", s.get("dir", s.get("name", "")))
     path = _shell_quote(path) if " " in path else path
     if intent == "run_file":

@@ -12,6 +12,10 @@ from deploy.built_in_model.generator.outcomes import Outcome, absolute
 from deploy.built_in_model.generator.requests import Request
 from deploy.built_in_model.generator.texts import code_line
 
+ERRORS = (
+    "ValueError KeyError TypeError ModuleNotFoundError NameError ZeroDivisionError RuntimeError OSError"
+).split()
+
 
 def _what(request: Request) -> str:
     """The work in words, for "I could not …"."""
@@ -53,51 +57,13 @@ def failure(n: Names, request: Request) -> Outcome:
         )
     elif request.intent in ("run", "run_file", "shell_fact", "grep", "grep_dir", "glob_ext", "glob_name"):
         tool = s.get("cmd", "python3 x").split()[0]
-        last = (
-            f"{n.pick(('ValueError', 'KeyError', 'TypeError', 'ModuleNotFoundError', 'NameError', 'ZeroDivisionError', 'RuntimeError', 'AssertionError'))}: "
-            f""
-            f""
-            f""
-            f""
-            f""
-            f""
-            f""
-            f""
-            f""
-            f""
-            f""
-            f""
-            f""
-            f""
-            f""
-            f""
-            f""
-            f""
-            f""
-            f""
-            f""
-            f""
-            f""
-            f""
-            f""
-            f""
-            f""
-            f""
-            f""
-            f""
-            f""
-            f""
-            f""
-            f""
-            f""
-            f""
-            f""
-            f""
-            f""
-            f"{n.phrase(1, 4)}"
-        )
+        last = f"{n.pick(ERRORS)}: {n.phrase(1, 4)}"
         if request.intent in ("run", "run_file") and n.chance(0.5):
-            trace = f'Traceback (most recent call last):\n  File "{absolute(n, s.get("path", n.file("py")))}", line {n.number(99, 1)}, in <module>\n    {code_line(n)}\n{last}'
+            where = absolute(n, s.get("path", n.file("py")))
+            trace = (
+                f'Traceback (most recent call last):\n  File "{where}", line {n.number(99, 1)}, in <module>\n'
+                f"    {code_line(n)}\n{last}"
+            )
             return Outcome(trace, f"The command failed: {last}", [last], True)
         error = n.pick(
             (

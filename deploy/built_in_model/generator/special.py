@@ -63,7 +63,7 @@ def small_talk(n: Names, kind: str, held_out: bool = False) -> list[dict[str, An
 
 
 def custom(n: Names) -> tuple[ToolSet, list[dict[str, Any]]]:
-    """A tool of any kind (get_weather(city), …) with a request that names its verb, its noun and its values."""
+    """A tool of any kind (get_weather(city), …) and a request that names its verb, noun and values."""
     tools = opencode(n) if n.chance(0.2) else ToolSet("custom")
     seen = {tool["function"]["name"] for tool in tools.tools}
     options: list[tuple[str, str, str, list[str]]] = []

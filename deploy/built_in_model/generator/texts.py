@@ -161,8 +161,6 @@ def command(n: Names) -> str:
                 f"log -n {k}",
                 f"checkout {n.stem()}",
                 f"add {n.path()}",
-            )
-            + (
                 f'commit -m "{n.phrase(1, 4)}"',
                 f"clone {n.url()}",
                 f"diff {n.path()}",
@@ -178,8 +176,6 @@ def command(n: Names) -> str:
                 f"python {n.path('py')}",
                 f"python3 {n.path('py')} --{n.word()} {n.value()}",
                 f"python3 -m {n.word()}.{n.word()}",
-            )
-            + (
                 f'python3 -c "print({k}*{n.number()})"',
                 f"python3 -c 'import {n.word()}; print({n.word()})'",
                 f"python3 {n.path('py')} {n.phrase(1, 2)}",

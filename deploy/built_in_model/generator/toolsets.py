@@ -151,7 +151,7 @@ def _free(n: Names, taken: set[str], make: Any) -> str:
 
 
 def _roles(n: Names, capability: str, style: str, path: str) -> tuple[dict[str, str], tuple[str, ...]]:
-    """role -> parameter in schema order, and the optional roles; `path` is the set's usual name for a path."""
+    """role -> parameter in schema order, and the optional roles; `path` is the set's name for a path."""
     source = table("held_out" if style == "held_out" else "known")[capability]
     made_up = style == "made_up" and n.chance(0.7)
 
