@@ -7,19 +7,22 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 
+from services.common.chat import ChatRequest
+from services.common.errors import Reason, SwarmError
 from services.consensus.canonical import Toolbox
 from services.consensus.direct import direct
 from services.consensus.election import Election
 from services.consensus.events import DecideEvent, Question
 from services.consensus.fanout import Fanout
-from services.consensus.plan import plan
+from services.consensus.plan import Plan, plan
 from services.consensus.ports import Directory, Worker
 from services.consensus.pulse import Pulse
 from services.consensus.routing import Route, route, spread
 from services.consensus.strategies.tool_vote import ToolVote
 
-# How long a request waits for a worker that is listed and just being reconnected, in seconds.
-_GRACE = 5.0
+# How long a request waits for a worker that is listed and just being restarted, in seconds.
+_GRACE = 10.0
+_ATTEMPTS = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +48,26 @@ class Decider:
         """
         planned = plan(question, self._rules.voters)
         toolbox = Toolbox(question.chat.tools)
-        found = await self._route(question, deadline)
-        chat = replace(question.chat, model=found.model)
+        begun = False
+        until = min(deadline, asyncio.get_running_loop().time() + _GRACE)
+        for attempt in range(1, _ATTEMPTS + 1):
+            found = await self._route(question, until)
+            chat = replace(question.chat, model=found.model)
+            try:
+                async with aclosing(self._attempt(chat, planned, found, toolbox, deadline)) as events:
+                    async for event in events:
+                        begun = True
+                        yield event
+                return
+            except SwarmError as error:
+                # Nobody could be reached, so nothing has happened, and those that were tried are known to
+                # be away now: ask another, or wait until one is back.
+                if begun or error.reason is not Reason.UNAVAILABLE or attempt == _ATTEMPTS:
+                    raise
+
+    async def _attempt(
+        self, chat: ChatRequest, planned: Plan, found: Route[Worker], toolbox: Toolbox, deadline: float
+    ) -> AsyncGenerator[DecideEvent, None]:
         pulse = Pulse(self._rules.heartbeat)
         if planned.vote:
             election = Election(
@@ -71,8 +92,15 @@ class Decider:
             async for event in events:
                 yield event
 
-    async def _route(self, question: Question, deadline: float) -> Route[Worker]:
-        if not self._directory.workers():
-            remaining = deadline - asyncio.get_running_loop().time()
-            await self._directory.settled(max(0.0, min(_GRACE, remaining)))
-        return route(question.chat.model, self._directory.workers(), question.chat.session_id)
+    async def _route(self, question: Question, until: float) -> Route[Worker]:
+        """Waits for the list if it has not come yet, and for a worker that is listed and away."""
+        while True:
+            workers = self._directory.workers()
+            try:
+                return route(question.chat.model, workers, question.chat.session_id)
+            except SwarmError as error:
+                hopeful = workers or not self._directory.known
+                if error.reason is not Reason.NO_WORKER or not hopeful:
+                    raise
+                if not await self._directory.changed(until):
+                    raise

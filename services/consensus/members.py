@@ -40,19 +40,23 @@ class Members:
         self._changed = asyncio.Event()
         self._closing: set[asyncio.Task[None]] = set()
 
+    @property
+    def known(self) -> bool:
+        return self._known
+
     def workers(self) -> Sequence[RemoteWorker]:
-        return [worker for worker in self._workers.values() if worker.usable]
+        return list(self._workers.values())
 
     def tool_server(self) -> RemoteToolServer | None:
         return self._tool_servers[min(self._tool_servers)] if self._tool_servers else None
 
-    async def settled(self, timeout: float) -> None:
+    async def changed(self, until: float) -> bool:
         try:
-            async with asyncio.timeout(timeout):
-                while not self.workers() and (self._workers or not self._known):
-                    await self._changed.wait()
+            async with asyncio.timeout_at(until):
+                await self._changed.wait()
         except TimeoutError:
-            return
+            return False
+        return True
 
     async def run(self, stop: asyncio.Event) -> None:
         """Follows discovery until `stop` is set, then closes all channels."""

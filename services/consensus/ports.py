@@ -30,6 +30,10 @@ class Worker(Protocol):
     def in_flight(self) -> int:
         """Candidates that this consensus has running there."""
 
+    @property
+    def usable(self) -> bool:
+        """False from a refused connection until it is back."""
+
     def chat(self, request: ChatRequest, timeout: float) -> AsyncGenerator[ChatEvent, None]:
         """The worker's events, `Accepted` first. Closing the generator cancels the work there at once.
 
@@ -40,15 +44,15 @@ class Worker(Protocol):
 class Directory(Protocol):
     """Who is there now."""
 
+    @property
+    def known(self) -> bool:
+        """Whether anybody has told yet."""
+
     def workers(self) -> Sequence[Worker]:
-        """Those that can be used at this moment."""
+        """All that are listed, also those that are away just now."""
 
-    async def settled(self, timeout: float) -> None:
-        """Waits until it makes sense to say that no worker is there, at most `timeout` seconds.
-
-        Returns at once when a worker is usable, or when the list is known and names none; waits while the
-        list has not come yet, or while a listed worker is being reconnected.
-        """
+    async def changed(self, until: float) -> bool:
+        """Waits for a change of the list or of who is usable; False: none until then, in the loop's time."""
 
     def tool_server(self) -> ToolServer | None: ...
 

@@ -64,13 +64,10 @@ class RemoteWorker:
         self.in_flight += request.candidates
         call = self._stub.Chat(request_to_proto(request), timeout=timeout)
         try:
-            async for event in call:
-                yield event_from_proto(event)
+            async for message in call:
+                yield self._read(message)
         except grpc.aio.AioRpcError as rpc_error:
-            error = from_rpc_error(rpc_error)
-            if error.reason is Reason.UNAVAILABLE:
-                self._refused(error)
-            raise error from rpc_error
+            raise self._failed(from_rpc_error(rpc_error)) from rpc_error
         except asyncio.CancelledError as cancelled:
             task = asyncio.current_task()
             if task is None or task.cancelling():
@@ -99,13 +96,25 @@ class RemoteWorker:
         if self.in_flight == 0:
             await self._channel.close()
 
-    def _refused(self, error: SwarmError) -> None:
-        if not self.usable or self._retired.is_set():
-            return
-        log.warning("worker does not answer", worker=self.name, address=self.address, detail=error.message)
-        self.usable = False
-        self._recovery = asyncio.create_task(self._recover(), name=f"recovery of {self.name}")
-        self._changed()
+    def _read(self, message: inference_pb2.ChatEvent) -> ChatEvent:
+        try:
+            return event_from_proto(message)
+        except SwarmError as error:
+            # The worker's fault, not the client's.
+            raise SwarmError(
+                Reason.WORKER_LOST, f"Worker {self.name} broke its contract: {error.message}"
+            ) from error
+
+    def _failed(self, error: SwarmError) -> SwarmError:
+        if error.reason is not Reason.UNAVAILABLE:
+            return error
+        if self.usable and not self._retired.is_set():
+            log.warning("worker is away", worker=self.name, address=self.address, detail=error.message)
+            self.usable = False
+            self._recovery = asyncio.create_task(self._recover(), name=f"recovery of {self.name}")
+            self._changed()
+        text = f"Worker {self.name} at {self.address} does not answer: {error.message}"
+        return SwarmError(Reason.UNAVAILABLE, text, retry_after=2.0)
 
     async def _recover(self) -> None:
         while not await self._serving():

@@ -19,6 +19,9 @@ class Routable(Protocol):
     def id(self) -> str: ...
 
     @property
+    def name(self) -> str: ...
+
+    @property
     def models(self) -> Sequence[ModelInfo]: ...
 
     @property
@@ -26,6 +29,9 @@ class Routable(Protocol):
 
     @property
     def in_flight(self) -> int: ...
+
+    @property
+    def usable(self) -> bool: ...
 
 
 W = TypeVar("W", bound=Routable)
@@ -49,26 +55,23 @@ class Share(Generic[W]):
 
 
 def route(model: str, workers: Sequence[W], session_id: str = "") -> Route[W]:
-    """All workers that serve `model`, least loaded first.
+    """All usable workers that serve `model`, least loaded first.
 
     `local-swarm` and `local-swarm-agent` stand for the model with the longest context, then the most
     workers: a mix of models is never voted with. Among equally loaded workers a session always finds the
     same one first, because its prompt is kept there.
-    Raises SwarmError NO_WORKER, or MODEL_NOT_FOUND naming the models that are known.
+    Raises SwarmError NO_WORKER when nobody is there or all that serve the model are away, MODEL_NOT_FOUND
+    naming the models that are known.
     """
-    known = models(workers)
-    if not known:
-        raise SwarmError(
-            Reason.NO_WORKER,
-            "No worker is in the swarm at the moment; `make status` shows who is there.",
-            retry_after=2.0,
-        )
+    usable = [worker for worker in workers if worker.usable]
     if model in (AUTO, AGENT):
-        model = max(
-            known, key=lambda each: (each.context_length, len(_serving(each.id, workers)), each.id)
-        ).id
-    serving = _serving(model, workers)
+        if not (offered := models(usable)):
+            raise _no_worker(workers)
+        model = _best(offered, usable).id
+    serving = _serving(model, usable)
     if not serving:
+        if not (known := models(workers)) or (away := _serving(model, workers)):
+            raise _no_worker(away if known else ())
         names = ", ".join([AUTO, AGENT, *(each.id for each in known)])
         raise SwarmError(
             Reason.MODEL_NOT_FOUND, f"The model {model!r} does not exist here; known are: {names}.", "model"
@@ -79,11 +82,12 @@ def route(model: str, workers: Sequence[W], session_id: str = "") -> Route[W]:
 
 
 def listed(workers: Sequence[Routable]) -> list[ModelInfo]:
-    """What the swarm offers: its own names first, with what they stand for now; nothing without a worker."""
-    known = models(workers)
+    """What the swarm offers now: its own names first, with what they stand for; nothing without a worker."""
+    usable = [worker for worker in workers if worker.usable]
+    known = models(usable)
     if not known:
         return []
-    best = _best(known, workers)
+    best = _best(known, usable)
     return [
         replace(best, id=AUTO, display_name=f"Local Swarm ({best.id})"),
         replace(best, id=AGENT, display_name=f"Local Swarm agent ({best.id})"),
@@ -115,6 +119,12 @@ def spread(count: int, workers: Sequence[W]) -> list[Share[W]]:
         shares.append(Share(worker, first, size))
         first += size
     return shares
+
+
+def _no_worker(away: Sequence[Routable]) -> SwarmError:
+    names = ", ".join(sorted(worker.name for worker in away))
+    why = f"All workers for it are away: {names}." if names else "No worker is in the swarm at the moment."
+    return SwarmError(Reason.NO_WORKER, f"{why} `make status` shows who is there.", retry_after=2.0)
 
 
 def _best(known: Sequence[ModelInfo], workers: Sequence[Routable]) -> ModelInfo:

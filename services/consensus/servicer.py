@@ -93,7 +93,8 @@ class SwarmAsWorker(inference_pb2_grpc.InferenceServiceServicer):
         """The sum over the workers that answer."""
         timeout = deadline(_STATUS_TIMEOUT, context)
         answers = await asyncio.gather(
-            *(worker.status(timeout) for worker in self._members.workers()), return_exceptions=True
+            *(worker.status(timeout) for worker in self._members.workers() if worker.usable),
+            return_exceptions=True,
         )
         total = inference_pb2.GetStatusResponse(worker=AUTO)
         for answer in answers:

@@ -170,8 +170,10 @@ class Swarm:
 class _Idle:
     id: str
     models: tuple[ModelInfo, ...]
+    name: str = ""
     slots: int = 1
     in_flight: int = 0
+    usable: bool = True
 
 
 def session_led_by(leader: FakeWorker, *others: FakeWorker) -> str:

@@ -202,23 +202,38 @@ class TestMembership:
         self, tmp_path: Path
     ) -> None:
         dead, living = FakeWorker("Dead", "dead").script(say("Back.")), FakeWorker("Living", "living")
-        async with dead.running(), living.running(), swarm_of(tmp_path, dead, living) as swarm:
+        async with (
+            dead.running(),
+            living.running(),
+            swarm_of(tmp_path, dead, living, request_timeout=1.0) as swarm,
+        ):
             await dead.kill()
             told = await refused(swarm, model="dead", tools=())
-            assert told.reason is Reason.UNAVAILABLE
+            assert told.reason is Reason.NO_WORKER
+            assert "Dead" in told.message
             await swarm.knows("living")
             await dead.start(dead.address)
             await swarm.knows("dead", "living")
             assert (await swarm.decide(request(model="dead", tools=()))).content() == "Back."
 
-    async def test_a_request_waits_for_the_only_worker_while_it_is_restarted(self, tmp_path: Path) -> None:
-        worker = FakeWorker("Zeus").script(say("Back."))
-        async with worker.running(), swarm_of(tmp_path, worker) as swarm:
+    @pytest.mark.parametrize("voters", [1, 3])
+    async def test_a_request_waits_for_the_only_worker_while_it_is_restarted(
+        self, tmp_path: Path, voters: int
+    ) -> None:
+        worker, other = FakeWorker("Zeus").script(say("Back.")), FakeWorker("Hera", "other")
+        async with worker.running(), other.running(), swarm_of(tmp_path, worker, other) as swarm:
             await worker.kill()
-            assert (await refused(swarm, tools=())).reason is Reason.UNAVAILABLE
-            waiting = asyncio.create_task(swarm.decide(request(tools=())))
+            waiting = asyncio.create_task(swarm.decide(request(voters=voters)))
+            await swarm.knows("other")
             await worker.start(worker.address)
             assert (await waiting).content() == "Back."
+
+    async def test_a_dead_worker_is_not_noticed_where_another_serves_the_model(self, tmp_path: Path) -> None:
+        dead, living = FakeWorker("Dead"), FakeWorker("Living").script(say("Here."))
+        async with dead.running(), living.running(), swarm_of(tmp_path, dead, living) as swarm:
+            await dead.kill()
+            answer = await swarm.decide(request(session_id=session_led_by(dead, living)))
+        assert answer.content() == "Here."
 
     async def test_the_last_list_stands_while_discovery_is_away(self, tmp_path: Path) -> None:
         worker, other = FakeWorker("Zeus").script(say("Yes.")), FakeWorker("Hera", "other")

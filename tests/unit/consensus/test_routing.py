@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pytest
 from hypothesis import given
@@ -19,6 +19,11 @@ class Seat:
     models: tuple[ModelInfo, ...]
     slots: int = 4
     in_flight: int = 0
+    usable: bool = True
+
+    @property
+    def name(self) -> str:
+        return f"name of {self.id}"
 
 
 def info(model: str, context: int = 4096) -> ModelInfo:
@@ -49,6 +54,20 @@ class TestRoute:
             with pytest.raises(SwarmError) as caught:
                 route("local-swarm", nobody)
             assert caught.value.reason is Reason.NO_WORKER
+
+    def test_all_that_serve_the_model_are_away(self) -> None:
+        seats = [replace(seat("1", "a"), usable=False), seat("2", "b")]
+        with pytest.raises(SwarmError, match="away: name of 1") as caught:
+            route("a", seats)
+        assert caught.value.reason is Reason.NO_WORKER
+        assert route("local-swarm", seats).model == "b"
+        with pytest.raises(SwarmError, match="away: name of 1") as caught:
+            route("local-swarm", seats[:1])
+        assert caught.value.reason is Reason.NO_WORKER
+
+    def test_who_is_away_is_not_asked(self) -> None:
+        seats = [replace(seat("1", "a"), usable=False), seat("2", "a")]
+        assert [worker.id for worker in route("a", seats).workers] == ["2"]
 
     def test_unknown_names_the_known(self) -> None:
         with pytest.raises(SwarmError, match="local-swarm, local-swarm-agent, a, b") as caught:
@@ -104,5 +123,6 @@ class TestListed:
         assert [model.id for model in found] == ["local-swarm", "local-swarm-agent", "a", "b"]
         assert [model.context_length for model in found] == [8192, 8192, 2048, 8192]
 
-    def test_nothing_without_a_worker(self) -> None:
+    def test_nothing_without_a_worker_that_is_there(self) -> None:
         assert listed([]) == []
+        assert listed([replace(seat("1", "a"), usable=False)]) == []
