@@ -35,7 +35,7 @@ SYSTEMS = (
 
 @dataclass
 class Conversation:
-    """Messages and tools in OpenAI's form; `quotes` is what the last answer must hold, `ignored` does not act."""
+    """Messages and tools in OpenAI's form; `quotes` is what the last answer must hold, `ignored` is inert."""
 
     messages: list[dict[str, Any]]
     tools: list[dict[str, Any]]

@@ -122,7 +122,7 @@ class Names:
             first, second = self.pick(self.words), self.pick(self.words)
             word = (
                 first[: self.rng.randint(2, max(2, len(first) - 1))]
-                + second[self.rng.randint(1, len(second) - 2) :]
+                + second[self.rng.randint(1, max(1, len(second) - 2)) :]
             )
             if 3 < len(word) < 13 and word.isalpha() and is_held_out(word) == self.held_out:
                 return word
@@ -130,7 +130,7 @@ class Names:
     def word(self) -> str:
         """A word in small letters."""
         x = self.rng.random()
-        word = self.pick(self.words) if x < 0.36 else self.splice() if x < 0.62 else self.syllables()
+        word = self.pick(self.words) if x < 0.44 else self.splice() if x < 0.68 else self.syllables()
         self.used.add(word)
         return word
 

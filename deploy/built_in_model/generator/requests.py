@@ -44,6 +44,16 @@ WEIGHTS = {
     "shell_fact": 5,
 }
 INTENTS = tuple(WEIGHTS)
+OPPOSITES = {
+    "True": "False",
+    "False": "True",
+    "true": "false",
+    "false": "true",
+    "yes": "no",
+    "no": "yes",
+    "0": "1",
+    "1": "0",
+}
 _SIMPLE = re.compile(r"\w+")
 
 
@@ -75,13 +85,20 @@ def _content(n: Names, marks: str) -> str:
 def _old_new(n: Names) -> tuple[str, str, bool]:
     """What to replace and by what, and whether both are single words."""
     x = n.rng.random()
-    if x < 0.5:
+    if x < 0.42:
         old, new = n.stem(), n.stem()
-    elif x < 0.6:
+    elif x < 0.5:
         old, new = str(n.number(9999)), str(n.number(9999))
-    elif x < 0.72:
-        key, mark = n.key(), n.pick((" = ", "=", ": "))
-        old, new = key + mark + n.value(), key + mark + n.value()
+    elif x < 0.66:
+        key, mark = n.key(), n.pick((" = ", "=", ": ", " == ", " "))
+        value = (
+            n.pick(("True", "False", "true", "false", "yes", "no", "0", "1")) if n.chance(0.35) else n.value()
+        )
+        old, new = key + mark + value, key + mark + (OPPOSITES.get(value) or n.value())
+    elif x < 0.78:
+        words = sentence(n).split(" ")
+        at = n.rng.randrange(len(words))
+        old, new = " ".join(words), " ".join([*words[:at], n.word(), *words[at + 1 :]])
     elif x < 0.92:
         old, new = sentence(n), sentence(n)
     else:
