@@ -93,10 +93,8 @@ def turn(message: Message, room: int) -> str:
     if role == "assistant":
         return f"{OPEN_ASSISTANT}{answer(message)}{END}\n"
     if role in ("tool", "function") and room > 0:
-        return (
-            f"<|im_start|"
-            f">tool\n{cut(clean(plain(message.get('content'))), 500 if room > 600 else 60, 100)}{END}\n"
-        )
+        result = clean(drop(plain(message.get("content")), "system-reminder"))
+        return f"<|im_start|>tool\n{cut(result, 500 if room > 600 else 60, 100)}{END}\n"
     return ""
 
 

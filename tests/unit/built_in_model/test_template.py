@@ -134,6 +134,11 @@ def test_reminders_and_the_quotes_around_a_prompt_are_dropped() -> None:
     assert '<|im_start|>user\n"a" -> "b"<|im_end|>' in jinja(ODD[8], None)
 
 
+def test_a_reminder_inside_a_result_is_dropped() -> None:
+    result = {"role": "tool", "content": "done<system-reminder>" + LONG + "</system-reminder>"}
+    assert "<|im_start|>tool\ndone<|im_end|>" in jinja([user("x"), calling("{}"), result], None)
+
+
 def test_a_signature_gives_required_and_optional_strings_in_order() -> None:
     given = tool("glob", ["pattern"], ("path",))
     given["function"]["parameters"]["properties"]["limit"] = {"type": "number"}
