@@ -47,7 +47,7 @@ class InferenceServicer(inference_pb2_grpc.InferenceServiceServicer):
             worker=worker.name,
             slots_total=status.sequences_total,
             slots_busy=status.sequences_busy,
-            queue_length=status.waiting,
+            queue_length=worker.waiting,
             queue_capacity=self._queue_capacity,
             cells_total=status.cells_total,
             cells_used=status.cells_used,

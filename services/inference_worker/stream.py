@@ -4,7 +4,18 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Sequence
 
-from services.common.chat import Accepted, CandidateFinished, ChatEvent, PrefillProgress, Usage
+from services.common.chat import (
+    Accepted,
+    CandidateFinished,
+    ChatEvent,
+    ContentDelta,
+    PrefillProgress,
+    ReasoningDelta,
+    ToolCallArguments,
+    ToolCallEnded,
+    ToolCallStarted,
+    Usage,
+)
 from services.inference_worker.chat.machine import PushMachine
 from services.inference_worker.engine.jobs import (
     Ended,
@@ -61,14 +72,17 @@ class ChatStream:
         """Accepted first, Usage last. Raises SwarmError when the engine gives the request up."""
         yield self._accepted
         while True:
-            for output in await self._outbox.take():
-                if isinstance(output, Ended):
-                    if output.error is not None:
-                        raise output.error
-                    yield self._usage(output)
-                    return
-                for event in self._convert(output):
-                    yield event
+            outputs = await self._outbox.take()
+            ended = outputs.pop() if isinstance(outputs[-1], Ended) else None
+            events = [event for output in outputs for event in self._convert(output)]
+            # More than one step's worth is here when the reader was slow: it gets fewer, longer pieces.
+            for event in merged(events):
+                yield event
+            if isinstance(ended, Ended):
+                if ended.error is not None:
+                    raise ended.error
+                yield self._usage(ended)
+                return
 
     def _convert(self, output: Output) -> list[ChatEvent]:
         if isinstance(output, Generated):
@@ -88,6 +102,41 @@ class ChatStream:
             sum(answer.completion_tokens for answer in self._candidates),
             sum(answer.reasoning_tokens for answer in self._candidates),
         )
+
+
+def merged(events: Sequence[ChatEvent]) -> list[ChatEvent]:
+    """The same events with neighbouring pieces of a candidate's text joined; others stand as they are.
+
+    The order is kept within each candidate, not between candidates.
+    """
+    result: list[ChatEvent] = []
+    newest: dict[int, int] = {}
+    for event in events:
+        if not isinstance(event, ContentDelta | ReasoningDelta | ToolCallArguments):
+            if isinstance(event, ToolCallStarted | ToolCallEnded | CandidateFinished):
+                newest.pop(event.candidate, None)
+            result.append(event)
+            continue
+        at = newest.get(event.candidate)
+        joined = None if at is None else _joined(result[at], event)
+        if at is None or joined is None:
+            newest[event.candidate] = len(result)
+            result.append(event)
+        else:
+            result[at] = joined
+    return result
+
+
+def _joined(first: ChatEvent, second: ChatEvent) -> ChatEvent | None:
+    """Both in one, or None if they are not pieces of the same text."""
+    match first, second:
+        case ContentDelta(candidate, head), ContentDelta(_, tail):
+            return ContentDelta(candidate, head + tail)
+        case ReasoningDelta(candidate, head), ReasoningDelta(_, tail):
+            return ReasoningDelta(candidate, head + tail)
+        case ToolCallArguments(candidate, index, head), ToolCallArguments(_, other, tail) if index == other:
+            return ToolCallArguments(candidate, index, head + tail)
+    return None
 
 
 class _Answer:

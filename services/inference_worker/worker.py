@@ -47,8 +47,9 @@ class Worker:
         template: ChatTemplate,
         format: Format,
         recommendation: sampling.Recommendation,
-        pending_limit: int = PENDING_LIMIT,
+        pending_limit: int | None = None,
     ) -> None:
+        """`pending_limit`: outputs that may wait for a slow reader; default PENDING_LIMIT."""
         self.name = name
         self.model = model
         self._backend = backend
@@ -56,11 +57,16 @@ class Worker:
         self._template = template
         self._format = format
         self._recommendation = recommendation
-        self._pending_limit = pending_limit
+        self._pending_limit = pending_limit or PENDING_LIMIT
 
     @property
     def status(self) -> EngineStatus:
         return self._engine.status
+
+    @property
+    def waiting(self) -> int:
+        """Requests in the queue."""
+        return self._engine.waiting
 
     async def chat(self, request: ChatRequest) -> ChatStream:
         """Checks the request and puts it in the engine's queue; nothing is computed yet.
@@ -69,7 +75,7 @@ class Worker:
         CONTEXT_LENGTH_EXCEEDED, QUEUE_FULL, UNAVAILABLE.
         """
         self._check(request)
-        self._engine.check_room(request.candidates)
+        self._engine.check_room()
         # Rendering and tokenising a long conversation takes a while: not in the event loop.
         prepared = await asyncio.to_thread(self._prepare, request)
         stream = ChatStream(

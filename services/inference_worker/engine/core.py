@@ -92,7 +92,6 @@ class Core:
         return EngineStatus(
             sequences_total=self._backend.capacity.sequences,
             sequences_busy=self._sequences.busy,
-            waiting=sum(not job.started for job in self._jobs.values()),
             cells_total=self._sequences.cells_total,
             cells_used=self._sequences.cells_busy(),
             prompt_tokens=self._prompt_tokens,
@@ -133,7 +132,7 @@ class Core:
         return True
 
     def _admit(self) -> None:
-        if not self._waiting or not self._sequences.free:
+        if not self._waiting:
             return
         admitted = scheduler.admit(
             (self._wish(candidate) for candidate in self._waiting),
@@ -143,13 +142,14 @@ class Core:
             self._limits,
             self._clock(),
         )
-        if not admitted:
-            return
         keys = set(admitted)
-        chosen = [each for each in self._waiting if each.key in keys]
-        self._waiting = [each for each in self._waiting if each.key not in keys]
-        for candidate in chosen:
-            self._place(candidate)
+        waiting, self._waiting = self._waiting, []
+        for candidate in waiting:
+            if candidate.key in keys:
+                self._place(candidate)
+            else:
+                candidate.job.passed_over = True
+                self._waiting.append(candidate)
 
     def _cells_available(self) -> int:
         """Cells that nobody holds or is about to fill with a prompt that is already being computed."""

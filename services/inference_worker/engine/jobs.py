@@ -115,7 +115,10 @@ class Candidate:
 
 @dataclass(slots=True, eq=False)
 class Job:
-    """One request inside the engine: `width` candidates, each of which may generate `limit` tokens."""
+    """One request inside the engine: `width` candidates, each of which may generate `limit` tokens.
+
+    `started`, `passed_over` and `ended` are written by the engine's thread and read by others.
+    """
 
     order: int
     prompt: array[int]
@@ -127,16 +130,22 @@ class Job:
     cached_tokens: int | None = None
     outbox: list[Output] = field(default_factory=list)
     started: bool = False
+    passed_over: bool = False
+    """There was no room for it when the engine looked for the last time."""
     ended: bool = False
+
+    @property
+    def unfinished(self) -> int:
+        """Candidates that hold or want a sequence."""
+        return self.width - sum(candidate.finished for candidate in self.candidates)
 
 
 @dataclass(frozen=True, slots=True)
 class EngineStatus:
-    """`waiting` counts requests of which no candidate has a sequence yet; the last three only grow."""
+    """`cells_used` without idle prefixes, which give way at once; the last three only grow."""
 
     sequences_total: int
     sequences_busy: int
-    waiting: int
     cells_total: int
     cells_used: int
     prompt_tokens: int

@@ -18,7 +18,7 @@ from services.inference_worker.engine.scheduler import Limits
 # Bounds of what a refused client is told to wait, in seconds.
 _SHORTEST_WAIT, _LONGEST_WAIT = 1.0, 30.0
 # Longest age of the status in seconds.
-_STATUS_INTERVAL = 0.05
+_STATUS_INTERVAL = 0.01
 
 log = structlog.get_logger()
 
@@ -74,10 +74,24 @@ class Engine:
         """Up to date when idle, some milliseconds old when busy."""
         return self._status
 
-    def check_room(self, candidates: int) -> None:
+    @property
+    def waiting(self) -> int:
+        """Requests of which no candidate has a sequence, or will get one with the next step."""
+        with self._lock:
+            return self._waiting()
+
+    def _waiting(self) -> int:
+        waiting = taken = 0
+        for job in self._open.values():
+            if not job.started and (job.passed_over or taken >= self._sequences):
+                waiting += 1
+            taken += job.unfinished
+        return waiting
+
+    def check_room(self) -> None:
         """Raises SwarmError: QUEUE_FULL with `retry_after`, or why the engine takes nothing any more."""
         with self._lock:
-            self._check_room(candidates)
+            self._check_room()
 
     def submit(self, submission: Submission) -> Job:
         """Puts a request in the queue; its sink gets what comes of it, last an Ended.
@@ -93,7 +107,7 @@ class Engine:
         room = self.context_length - tokens
         limit = room if submission.max_tokens is None else min(room, submission.max_tokens)
         with self._lock:
-            self._check_room(len(submission.specs))
+            self._check_room()
             job = job_of(submission, self._next_order, limit, monotonic())
             self._next_order += 1
             self._open[job.order] = job
@@ -113,15 +127,11 @@ class Engine:
         """Ends one candidate as if it had stopped by itself: the rest of its answer is not wanted."""
         self._inbox.put(lambda: self._core.settle(job, candidate))
 
-    def _check_room(self, candidates: int) -> None:
+    def _check_room(self) -> None:
         if self._closed is not None:
             raise self._closed
-        waiting = sum(not job.started for job in self._open.values())
+        waiting = self._waiting()
         if waiting < self._queue:
-            return
-        # Requests that will start with the next step do not count as waiting.
-        wanted = candidates + sum(job.width for job in self._open.values())
-        if wanted <= self._sequences:
             return
         after = self._mean_seconds * (waiting + 1) / max(1, len(self._open) - waiting)
         raise SwarmError(

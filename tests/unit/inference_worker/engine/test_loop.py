@@ -150,7 +150,7 @@ class TestQueue:
             assert error.retry_after is not None
             assert 1 <= error.retry_after <= 30
             with pytest.raises(SwarmError):
-                engine.check_room(1)
+                engine.check_room()
             gate.open()
             for reader in readers[:3]:
                 assert reader.error() is None
@@ -158,17 +158,36 @@ class TestQueue:
             assert readers[3].error() is None
 
     def test_requests_that_start_with_the_next_step_do_not_count(self) -> None:
-        backend = FakeBackend(sequences=8)
+        backend = FakeBackend(sequences=4)
         gate = Gate(backend)
         with running(backend, queue=1) as engine:
-            readers = [Reader() for _ in range(7)]
+            readers = [Reader() for _ in range(4)]
             engine.submit(submission("first", readers[0]))
             assert gate.reached.wait(TIMEOUT)
-            # The engine is busy and has seen none of these, but there are sequences for all.
+            # The engine is busy and has seen none of these, but there are sequences for two of them.
             for reader in readers[1:]:
-                engine.submit(submission("next", reader))
-            assert refused(engine, width=2).reason is Reason.QUEUE_FULL
+                engine.submit(submission("next", reader, width=2))
+            assert engine.waiting == 1
+            assert refused(engine).reason is Reason.QUEUE_FULL
             gate.open()
+            assert all(reader.error() is None for reader in readers)
+            assert engine.waiting == 0
+
+    def test_who_finds_no_cells_waits_too(self) -> None:
+        backend = FakeBackend(sequences=4, cells=128)
+        with running(backend, context=128, queue=1) as engine:
+            readers = [Reader() for _ in range(2)]
+            gates = [Gate(backend)]
+            engine.submit(submission("x" * 100, readers[0], max_tokens=2))
+            assert gates[0].reached.wait(TIMEOUT)
+            engine.submit(submission("y" * 100, readers[1], max_tokens=2))
+            assert engine.waiting == 0
+            gates.append(Gate(backend))
+            gates[0].open()
+            assert gates[1].reached.wait(TIMEOUT)
+            assert engine.waiting == 1
+            assert refused(engine).reason is Reason.QUEUE_FULL
+            gates[1].open()
             assert all(reader.error() is None for reader in readers)
 
 
