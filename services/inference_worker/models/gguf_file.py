@@ -22,6 +22,7 @@ _DEFAULT_ALIGNMENT = 32
 # Bounds of what a sane file holds; they keep garbage from costing minutes.
 _MOST_KEYS = 100_000
 _MOST_TENSORS = 1_000_000
+_MOST_STRINGS = 10_000_000
 _MOST_DIMENSIONS = 4
 _LONGEST_NAME = 65_535
 # Longer arrays (vocabularies) are passed over; `ArraySize` tells how long they are.
@@ -182,10 +183,13 @@ def _parse(data: mmap.mmap, size: int) -> tuple[dict[str, Value], int]:
         raise _Broken(f"its general.alignment is {alignment!r}, expected a power of two")
     ends = [cursor.tensor_end() for _ in range(tensors)]
     start = -(-cursor.at // alignment) * alignment
-    needed = start + max(ends, default=0)
+    if not ends:
+        # The first part of a split model may hold nothing but metadata.
+        return metadata, 0
+    needed = start + max(ends)
     if needed > size:
         raise _Broken(f"it is cut short: it has {size} bytes, its tensors end at byte {needed}")
-    return metadata, max(0, size - start) if tensors else 0
+    return metadata, size - start
 
 
 class _Cursor:
@@ -229,6 +233,8 @@ class _Cursor:
                 return tuple(self.text() for _ in range(length))
             return tuple(self.scalar(_SCALARS[element]) for _ in range(length))
         if element == _STRING:
+            if length > _MOST_STRINGS:
+                raise _Broken(f"its header is damaged: {key} has {length} strings")
             for _ in range(length):
                 self._advance(int(self.scalar(_U64)))
         else:

@@ -100,7 +100,7 @@ class _Pull:
             if self._target.is_file():
                 return self._target
             if file.tell() > size:
-                file.truncate(0)
+                _empty(file)
             self._check_disk(size - file.tell())
             self._transfer(file, size, report, stop, pause)
         self._verify(partial, etag)
@@ -161,7 +161,7 @@ class _Pull:
             response.raise_for_status()
             if done and response.status_code != httpx2.codes.PARTIAL_CONTENT:
                 # The server sends the whole file.
-                file.truncate(0)
+                _empty(file)
             for chunk in response.iter_bytes(_CHUNK):
                 if stop.is_set():
                     raise self._stopped()
@@ -201,3 +201,8 @@ class _Pull:
 
     def _stopped(self) -> SwarmError:
         return SwarmError(Reason.UNAVAILABLE, f"pulling {self._reference} was stopped; it can go on later")
+
+
+def _empty(file: BinaryIO) -> None:
+    file.truncate(0)
+    file.seek(0)
