@@ -38,7 +38,7 @@ def bind(host: str, port: int) -> socket.socket:
     except OSError as error:
         listening.close()
         raise SwarmError(
-            Reason.UNAVAILABLE, f"gateway cannot listen on {host}:{port}: {error.strerror or error}"
+            Reason.UNAVAILABLE, f"cannot listen on {host}:{port}: {error.strerror or error}"
         ) from error
     listening.setblocking(False)
     return listening

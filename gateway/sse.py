@@ -67,6 +67,7 @@ class WholeAnswer(Answer):
             async for event in events:
                 reader.feed(event)
         reader.end()
+        _log_answer(reader)
         headers = {}
         if reader.ballots is not None:
             about = swarm_object(reader)
@@ -118,6 +119,7 @@ class StreamAnswer(Answer):
                 elif event.HasField("heartbeat"):
                     await wire.write(PING)
             reader.end()
+            _log_answer(reader)
             return sink.end(reader)
         except ClientGone:
             raise
@@ -151,6 +153,18 @@ class _Wire:
                 await asyncio.sleep(due)
             else:
                 await self.write(PING)
+
+
+def _log_answer(reader: AnswerReader) -> None:
+    if (who := reader.accepted) is not None and (cost := reader.usage) is not None:
+        log.info(
+            "answered",
+            model=who.model,
+            worker=who.worker,
+            prompt_tokens=cost.prompt_tokens,
+            cached_tokens=cost.cached_tokens,
+            completion_tokens=cost.completion_tokens,
+        )
 
 
 async def _watch(receive: Receive, decision: Decision) -> None:
