@@ -28,7 +28,7 @@ def test_a_path_is_made_absolute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 @pytest.mark.parametrize(
     ("text", "repo", "file"),
     [
-        ("hf:Some-One/Coder-7B_v2.5-GGUF:coder.q4_k_m.gguf", "Some-One/Coder-7B_v2.5-GGUF", "coder.q4_k_m.gguf"),
+        ("hf:Some-One/Coder-7B_v2.5-GGUF:7b.q4_k_m.gguf", "Some-One/Coder-7B_v2.5-GGUF", "7b.q4_k_m.gguf"),
         ("hf:a/b:folder/x-00001-of-00002.gguf", "a/b", "folder/x-00001-of-00002.gguf"),
     ],
 )  # fmt: skip
