@@ -304,6 +304,12 @@ async def test_curl_is_told_what_is_wrong(up: Running, arguments: list[str], sta
     assert Error.model_validate_json(body).error.code == code
 
 
+async def test_further_host_names_can_be_allowed() -> None:
+    async with running(allowed_hosts="box.lan, other.lan") as up:
+        assert (await up.post(ASK, headers={"host": "other.lan:17615"})).status_code == 200
+        assert (await up.post(ASK, headers={"host": "third.lan"})).status_code == 403
+
+
 async def test_an_unknown_path_is_told_in_the_same_form(up: Running) -> None:
     status, body = await curl(f"{up.url}/v1/nope")
     assert status == 404
