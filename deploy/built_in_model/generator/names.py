@@ -68,6 +68,13 @@ def _words(held_out: bool) -> tuple[str, ...]:
     return tuple(word for word in dict.fromkeys(lines) if is_held_out(word) == held_out)
 
 
+@cache
+def _pieces(capital: bool) -> tuple[str, ...]:
+    """Fragments of words, the pieces that a tokenizer makes; fixed, so that a new tokenizer changes no data."""
+    found = (Path(__file__).parent / "pieces.txt").read_text(encoding="utf-8").split()
+    return tuple(piece for piece in found if piece[0].isupper() == capital)
+
+
 class Names:
     """A stream of random material from one `random.Random`; `held_out` selects the evaluation's words."""
 
@@ -127,11 +134,33 @@ class Names:
             if 3 < len(word) < 13 and word.isalpha() and is_held_out(word) == self.held_out:
                 return word
 
+    def patchwork(self, capital: bool = False) -> str:
+        """Two or three fragments of words: every piece of the tokenizer occurs, in any company."""
+        while True:
+            count = self.pick_int((1, 2, 2, 2, 3))
+            first = self.pick(_pieces(capital))
+            word = first + "".join(self.pick(_pieces(False)) for _ in range(count - (not capital)))
+            if 3 < len(word) < 14 and is_held_out(word) == self.held_out:
+                return word
+
     def word(self) -> str:
         """A word in small letters."""
         x = self.rng.random()
-        word = self.pick(self.words) if x < 0.44 else self.splice() if x < 0.68 else self.syllables()
+        if x < 0.4:
+            word = self.pick(self.words)
+        elif x < 0.55:
+            word = self.splice()
+        else:
+            word = self.patchwork() if x < 0.78 else self.syllables()
         self.used.add(word)
+        return word
+
+    def capital(self) -> str:
+        """A word with a capital."""
+        if self.chance(0.5):
+            return self.word().capitalize()
+        word = self.patchwork(capital=True)
+        self.used.add(word.lower())
         return word
 
     def stem(self) -> str:
@@ -147,7 +176,7 @@ class Names:
         elif x < 0.74:
             name = word() + word().capitalize()
         elif x < 0.79:
-            name = word().capitalize() + word().capitalize()
+            name = self.capital() + self.capital()
         elif x < 0.86:
             name = f"{word()}{self.number()}"
         elif x < 0.92:
@@ -155,7 +184,7 @@ class Names:
         elif x < 0.94:
             name = f"{word()}-20{self.rng.randint(10, 39)}-0{self.rng.randint(1, 9)}"
         elif x < 0.97:
-            name = word().capitalize()
+            name = self.capital()
         elif x < 0.985:
             name = f"{word()}_{word()}_{word()}"
         else:
