@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 from services.common.chat import ChatRequest, Message, Role, Tool, ToolCall, ToolChoiceMode
-from services.common.errors import invalid
+from services.common.errors import SwarmError, invalid
 
 
 def offered_tools(request: ChatRequest) -> tuple[Tool, ...]:
@@ -40,26 +40,24 @@ def _function(tool: Tool, param: str) -> dict[str, Any]:
 def message_dicts(messages: tuple[Message, ...], arguments_as_text: bool) -> list[dict[str, Any]]:
     """The messages for a template; arguments of earlier calls as a mapping, or as JSON text if it wants that.
 
-    Raises SwarmError INVALID_FIELD for arguments that are no JSON object.
+    Arguments that are no JSON object stay the text they are: clients send cut-off calls back, and refusing
+    those would end the conversation.
     """
     names: dict[str, str] = {}
     rendered = []
-    for i, message in enumerate(messages):
+    for message in messages:
         for call in message.tool_calls:
             names[call.id] = call.name
-        rendered.append(_message(message, i, names, arguments_as_text))
+        rendered.append(_message(message, names, arguments_as_text))
     return rendered
 
 
-def _message(message: Message, i: int, names: dict[str, str], arguments_as_text: bool) -> dict[str, Any]:
+def _message(message: Message, names: dict[str, str], arguments_as_text: bool) -> dict[str, Any]:
     plain: dict[str, Any] = {"role": message.role.value, "content": message.content}
     if message.reasoning_content:
         plain["reasoning_content"] = message.reasoning_content
     if message.tool_calls:
-        plain["tool_calls"] = [
-            _call(call, f"messages[{i}].tool_calls[{j}].function.arguments", arguments_as_text)
-            for j, call in enumerate(message.tool_calls)
-        ]
+        plain["tool_calls"] = [_call(call, arguments_as_text) for call in message.tool_calls]
     name = message.name
     if message.role is Role.TOOL:
         plain["tool_call_id"] = message.tool_call_id
@@ -70,16 +68,14 @@ def _message(message: Message, i: int, names: dict[str, str], arguments_as_text:
     return plain
 
 
-def _call(call: ToolCall, param: str, arguments_as_text: bool) -> dict[str, Any]:
-    arguments = _json_object(call.arguments_json or "{}", param)
-    return {
-        "id": call.id,
-        "type": "function",
-        "function": {
-            "name": call.name,
-            "arguments": json.dumps(arguments, ensure_ascii=False) if arguments_as_text else arguments,
-        },
-    }
+def _call(call: ToolCall, arguments_as_text: bool) -> dict[str, Any]:
+    arguments: dict[str, Any] | str = call.arguments_json or "{}"
+    if not arguments_as_text:
+        try:
+            arguments = _json_object(call.arguments_json or "{}", "arguments")
+        except SwarmError:
+            arguments = call.arguments_json
+    return {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": arguments}}
 
 
 def _json_object(text: str, param: str) -> dict[str, Any]:

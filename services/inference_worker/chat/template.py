@@ -41,8 +41,8 @@ class ChatTemplate:
     def render(self, request: ChatRequest) -> str:
         """The prompt up to where the assistant's turn begins.
 
-        Raises SwarmError INVALID_FIELD when a tool's schema or an earlier call's arguments are not JSON
-        objects, TEMPLATE_FAILED with the template's own words when it refuses the conversation.
+        Raises SwarmError INVALID_FIELD when a tool's schema is no JSON object, TEMPLATE_FAILED with the
+        template's own words when it refuses the conversation.
         """
         tools = offered_tools(request)
         return self.render_messages(
