@@ -19,6 +19,8 @@ from swarm.discovery.v1 import discovery_pb2, discovery_pb2_grpc
 
 # Pause after a failed call, in seconds: long enough not to spin, short enough to be back at once.
 _RETRY = 0.25
+# Longest wait for one answer, in seconds, the wait for a connection included.
+_CALL = 5.0
 # Longest wait for discovery's answer to the goodbye; the lease runs out by itself anyway.
 _GOODBYE = 1.0
 
@@ -86,12 +88,12 @@ class _Registration:
         """One renewal, or a registration where there is no lease. Waits for discovery to be reachable."""
         if self._lease:
             renewed = await self._stub.Renew(
-                discovery_pb2.RenewRequest(lease_id=self._lease), timeout=self._renew, wait_for_ready=True
+                discovery_pb2.RenewRequest(lease_id=self._lease), timeout=_CALL, wait_for_ready=True
             )
             self._ttl = renewed.ttl_seconds
             return
         registered = await self._stub.Register(
-            discovery_pb2.RegisterRequest(member=self._member), timeout=self._renew, wait_for_ready=True
+            discovery_pb2.RegisterRequest(member=self._member), timeout=_CALL, wait_for_ready=True
         )
         self._lease, self._ttl = registered.lease_id, registered.ttl_seconds
         log.info("registered", member=self._member.id, name=self._member.name, ttl=self._ttl)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from contextlib import suppress
 from typing import Generic, NoReturn, TypeVar
 
@@ -52,7 +52,7 @@ class Registry(Generic[T]):
         self._drop_expired()
         return self._table.members()
 
-    async def watch(self) -> AsyncIterator[list[T]]:
+    async def watch(self) -> AsyncGenerator[list[T], None]:
         """The list at once and after every change, until `close`.
 
         A watcher holds no queue: one that is slow gets the latest list next, and misses those between.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from contextlib import aclosing
 from typing import Any
 
 import grpc
@@ -55,11 +56,12 @@ class DiscoveryServicer(discovery_pb2_grpc.DiscoveryServiceServicer):
     ) -> AsyncIterator[discovery_pb2.WatchResponse]:
         check_kind("kind", request.kind)
         sent: Members | None = None
-        async for members in self._registry.watch():
-            chosen = _of_kind(members, request.kind)
-            if chosen != sent:
-                sent = chosen
-                yield discovery_pb2.WatchResponse(members=chosen)
+        async with aclosing(self._registry.watch()) as lists:
+            async for members in lists:
+                chosen = _of_kind(members, request.kind)
+                if chosen != sent:
+                    sent = chosen
+                    yield discovery_pb2.WatchResponse(members=chosen)
 
 
 def _of_kind(members: Members, kind: int) -> Members:

@@ -27,8 +27,11 @@ class Session:
 
     @contextmanager
     def root(self) -> Iterator[int]:
-        """A descriptor of the folder."""
-        descriptor = os.open(self.folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        """A descriptor of the folder. Raises SwarmError TOOL_FAILED when somebody took it away."""
+        try:
+            descriptor = os.open(self.folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        except OSError as error:
+            raise _no_folder(error) from error
         try:
             yield descriptor
         finally:
@@ -40,6 +43,10 @@ def folder_name(session_id: str) -> str:
     digest = hashlib.sha256(session_id.encode(errors="surrogatepass")).hexdigest()[:32]
     front = _UNSAFE.sub("-", session_id).strip("-")[:32]
     return f"{front}-{digest}" if front else digest
+
+
+def _no_folder(error: OSError) -> SwarmError:
+    return SwarmError(Reason.TOOL_FAILED, f"no folder for this session: {error.strerror or error}")
 
 
 class Sessions:
@@ -67,8 +74,6 @@ class Sessions:
             if self._owner is not None:
                 os.chown(folder, *self._owner, follow_symlinks=False)
         except OSError as error:
-            raise SwarmError(
-                Reason.TOOL_FAILED, f"no folder for this session: {error.strerror or error}"
-            ) from error
+            raise _no_folder(error) from error
         names = (str(folder),) if self._inside is None else (self._inside, str(folder))
         return Session(session_id, folder, names)

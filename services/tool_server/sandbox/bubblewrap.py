@@ -74,10 +74,14 @@ class Bubblewrap:
         """Makes the passwd and group files: who the command is, and nobody else of this machine."""
         uid, gid = self.owner or (os.getuid(), os.getgid())
         self.accounts.mkdir(parents=True, exist_ok=True)
-        (self.accounts / "passwd").write_text(
-            f"root:x:0:0::/:/bin/bash\nswarm:x:{uid}:{gid}::{WORKSPACE}:/bin/bash\n"
-        )
-        (self.accounts / "group").write_text(f"root:x:0:\nswarm:x:{gid}:\n")
+        texts = {
+            "passwd": f"root:x:0:0::/:/bin/bash\nswarm:x:{uid}:{gid}::{WORKSPACE}:/bin/bash\n",
+            "group": f"root:x:0:\nswarm:x:{gid}:\n",
+        }
+        for name, text in texts.items():
+            (self.accounts / name).write_text(text)
+            # Whatever the umask: the command is another user where this process is root.
+            (self.accounts / name).chmod(0o644)
 
     def launch(self, command: str, folder: Path, seconds: float) -> Launch:
         argv = (

@@ -100,7 +100,9 @@ async def test_a_restarted_discovery_is_found_without_waiting_for_the_renewal() 
         await keeping.__aenter__()
         assert await first.next() == "register"
     async with _serving(second, port):
-        assert [await second.next(), await second.next()] == ["renew", "register"]
+        # Perhaps after a renewal, if the first one's answer had still arrived.
+        while await second.next() != "register":
+            pass
         await keeping.__aexit__(None, None, None)
 
 

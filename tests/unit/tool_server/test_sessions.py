@@ -60,6 +60,13 @@ def test_without_another_name_inside_there_is_only_the_real_one(tmp_path: Path) 
     assert session.root_names == (str(session.folder),)
 
 
+def test_a_folder_that_was_taken_away_is_told(tmp_path: Path) -> None:
+    session = Sessions(tmp_path, None, None).open("s")
+    session.folder.rmdir()
+    with pytest.raises(SwarmError, match="no folder for this session"), session.root():
+        raise AssertionError("opened")
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root hands folders to others")
 def test_the_folder_belongs_to_who_works_in_it(tmp_path: Path) -> None:
     session = Sessions(tmp_path, "/workspace", (61000, 61000)).open("s")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import select
 import time
 from pathlib import Path
 
@@ -20,12 +21,15 @@ async def _run(command: str, folder: Path, seconds: float = 20.0, limit: int = 1
 
 
 def _gone(pid: int) -> bool:
-    """A process that nobody has reaped yet is as good as gone."""
+    """Whether the process has ended, or ends now that it is killed; a zombie has."""
     try:
-        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-    except FileNotFoundError:
+        process = os.pidfd_open(pid)
+    except ProcessLookupError:
         return True
-    return state in "ZX"
+    try:
+        return bool(select.select([process], [], [], 5.0)[0])
+    finally:
+        os.close(process)
 
 
 async def test_output_and_exit_code(tmp_path: Path) -> None:
