@@ -158,7 +158,8 @@ class Round:
         heirs = [each for each in sorted(self.drafts) if self._cast.get(each, _ALIVE).kind is not Kind.LOST]
         heirs = heirs if error.reason not in _FINAL or self._announced else []
         if not heirs:
-            raise worker_lost(self.drafts[self.leader].worker, error) if self._announced else error
+            begun = self._live and self._announced
+            raise worker_lost(self.drafts[self.leader].worker, error) if begun else error
         self.leader = heirs[0]
         draft = self.drafts[self.leader]
         if not self._live:

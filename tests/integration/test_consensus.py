@@ -268,6 +268,20 @@ class TestHowMany:
         assert {ballot.worker for ballot in answer.ballots.ballots} == {"Zeus", "Hera"}
         assert answer.usage.prompt_tokens == 20
 
+    async def test_the_least_loaded_worker_is_asked(self, tmp_path: Path) -> None:
+        gate = asyncio.Event()
+        zeus = FakeWorker("Zeus").script(say("z")).script(say("z")).script(say("z", wait=gate))
+        hera = FakeWorker("Hera").script(say("h"))
+        async with zeus.running(), hera.running(), swarm_of(tmp_path, zeus, hera) as swarm:
+            asked = request(tools=(), session_id=session_led_by(zeus, hera))
+            for _ in range(2):
+                assert (await swarm.decide(asked)).content() == "z"
+            stream = swarm.stream(asked)
+            await first(stream, "content")
+            assert (await swarm.decide(asked)).content() == "h"
+            gate.set()
+            await first(stream, "usage")
+
     @pytest.mark.parametrize(
         ("asked", "param"),
         [

@@ -187,6 +187,24 @@ class TestMembership:
             await swarm.knows("new")
             assert (await refused(swarm, model="old")).reason is Reason.MODEL_NOT_FOUND
 
+    async def test_a_member_that_says_something_new_is_believed(self, tmp_path: Path) -> None:
+        worker = FakeWorker("Zeus", "old").script(say("n"))
+        async with worker.running(), swarm_of(tmp_path, worker) as swarm:
+            worker.model = "new"
+            swarm.discovery.publish(worker.member)
+            await swarm.knows("new")
+            assert (await swarm.decide(request(model="new", tools=()))).content() == "n"
+
+    async def test_a_member_that_moved_is_found_at_its_new_address(self, tmp_path: Path) -> None:
+        worker = FakeWorker("Zeus").script(say("Moved."))
+        async with worker.running(), swarm_of(tmp_path, worker) as swarm:
+            before = worker.address
+            await worker.kill()
+            await worker.start()
+            assert worker.address != before
+            swarm.discovery.publish(worker.member)
+            assert (await swarm.decide(request(tools=()))).content() == "Moved."
+
     async def test_an_answer_goes_on_when_its_worker_leaves_the_list(self, tmp_path: Path) -> None:
         gate = asyncio.Event()
         old, new = FakeWorker("Old", "old").script(say("o", wait=gate)), FakeWorker("New", "new")
