@@ -70,7 +70,7 @@ def _words(held_out: bool) -> tuple[str, ...]:
 
 @cache
 def _pieces(capital: bool) -> tuple[str, ...]:
-    """Fragments of words, the pieces that a tokenizer makes; fixed, so that a new tokenizer changes no data."""
+    """Fragments of words as a tokenizer makes them; fixed, so that a new tokenizer changes no data."""
     found = (Path(__file__).parent / "pieces.txt").read_text(encoding="utf-8").split()
     return tuple(piece for piece in found if piece[0].isupper() == capital)
 

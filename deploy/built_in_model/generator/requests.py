@@ -44,6 +44,18 @@ WEIGHTS = {
     "shell_fact": 5,
 }
 INTENTS = tuple(WEIGHTS)
+AFTER_COMMAND = (
+    " please",
+    " for me",
+    " for me?",
+    " now",
+    "?",
+    ", please",
+    " please?",
+    " thanks",
+    " for me please",
+    " pls",
+)
 OPPOSITES = {
     "True": "False",
     "False": "True",
@@ -301,6 +313,8 @@ def make(n: Names, tools: ToolSet, intent: str, *, held_out: bool = False, noise
         shown["text"] = shown["text"][1:]
     words = ask(n, text, shown, noise=noise, open_end=open_end)
     words = re.sub(r"[ \t]+\n", "\n", words)
+    if intent == "run" and open_end and noise and n.chance(0.15):
+        words += n.pick(AFTER_COMMAND)
     call, shell = target(tools, intent, slots)
     return Request(intent, words, call, slots, shell)
 
