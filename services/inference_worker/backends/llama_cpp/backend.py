@@ -136,7 +136,8 @@ class LlamaCppBackend:
         llama.llama_memory_seq_rm(self._memory, sequence, -1, -1)
 
     def close(self) -> None:
-        """Frees context and model; nothing may be called afterwards."""
+        """Frees context and model; nothing but `tokenize`, which then refuses, may be called afterwards."""
+        self._vocabulary.close()
         llama.llama_free(self._context)
         llama.llama_model_free(self._model)
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import ctypes
+import threading
 
 import llama_cpp.llama_cpp as llama
 
+from services.common.errors import Reason, SwarmError
 from services.inference_worker.backends.base import Vocabulary
 
 _PIECE_BYTES = 64
@@ -17,6 +19,9 @@ class LlamaVocabulary:
         assert vocabulary is not None
         self._vocabulary = vocabulary
         self._pieces: dict[int, bytes] = {}
+        self._condition = threading.Condition()
+        self._readers = 0
+        self._closed = False
         self._bos = llama.llama_vocab_bos(vocabulary)
         self._adds_bos = bool(llama.llama_vocab_get_add_bos(vocabulary)) and self._bos >= 0
         eos = llama.llama_vocab_eos(vocabulary)
@@ -24,7 +29,26 @@ class LlamaVocabulary:
             size=llama.llama_vocab_n_tokens(vocabulary), bos=self._text(self._bos), eos=self._text(eos)
         )
 
+    def close(self) -> None:
+        """Waits for texts that are being tokenised and refuses all others: the model is about to be freed."""
+        with self._condition:
+            self._closed = True
+            self._condition.wait_for(lambda: self._readers == 0)
+
     def tokenize(self, text: str) -> list[int]:
+        """Raises SwarmError UNAVAILABLE after `close`."""
+        with self._condition:
+            if self._closed:
+                raise SwarmError(Reason.UNAVAILABLE, "the worker is shutting down")
+            self._readers += 1
+        try:
+            return self._tokenize(text)
+        finally:
+            with self._condition:
+                self._readers -= 1
+                self._condition.notify_all()
+
+    def _tokenize(self, text: str) -> list[int]:
         data = text.encode("utf-8", "replace")
         room = len(data) + 1
         while True:

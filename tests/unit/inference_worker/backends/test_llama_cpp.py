@@ -52,6 +52,13 @@ class TestWords:
     def test_long_text_is_tokenised_whole(self, backend: LlamaCppBackend) -> None:
         assert len(backend.tokenize("x" * 100_000)) == 100_000
 
+    def test_a_request_that_comes_too_late_is_refused(self, model: Path) -> None:
+        backend = LlamaCppBackend(options(model))
+        backend.close()
+        with pytest.raises(SwarmError) as caught:
+            backend.tokenize("too late")
+        assert caught.value.reason is Reason.UNAVAILABLE
+
     def test_the_facts(self, backend: LlamaCppBackend) -> None:
         assert backend.vocabulary.size == 256 + 7
         assert (backend.vocabulary.bos, backend.vocabulary.eos) == ("<|endoftext|>", "<|im_end|>")
