@@ -9,7 +9,8 @@ from services.consensus.ballots import unanimous
 from services.consensus.canonical import Toolbox
 from services.consensus.drafts import Draft
 from services.consensus.events import DecideEvent, Heartbeat, Spoken
-from services.consensus.fanout import Closed, Fanout, Lost, Moved, Piece, Prompted, worker_lost
+from services.consensus.fanout import Fanout, worker_lost
+from services.consensus.lanes import Closed, Lost, Moved, Piece, Prompted
 from services.consensus.pulse import Pulse
 
 STRATEGY = "best_worker"

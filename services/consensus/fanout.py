@@ -10,7 +10,7 @@ import asyncio
 from collections import deque
 from collections.abc import Iterable, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from types import TracebackType
 
 import structlog
@@ -24,11 +24,9 @@ from services.common.chat import (
     Usage,
 )
 from services.common.errors import Reason, SwarmError
-from services.consensus.drafts import CandidateEvent
+from services.consensus.lanes import Arrival, Closed, Lane, Lost, Moved, Piece, Prompted
 from services.consensus.ports import Worker
 from services.consensus.routing import Share
-
-PromptEvent = Accepted | PrefillProgress | Usage
 
 # Events that wait to be read; beyond that the workers wait for the client.
 _BACKLOG = 256
@@ -47,67 +45,6 @@ _MOVABLE = frozenset(
 MOVES = 2
 
 log = structlog.get_logger()
-
-
-@dataclass(slots=True, eq=False)
-class Lane:
-    """The candidates of one call to one worker."""
-
-    worker: Worker
-    candidates: range
-    accepted: Accepted | None = None
-    usage: Usage | None = None
-    lost: SwarmError | None = None
-    open: set[int] = field(default_factory=set)  # candidates that have not finished
-    moves: int = 0
-
-    def usage_with(self, completion: int, reasoning: int) -> Usage:
-        """The prompt's cost as the worker told it, at the end or when it accepted, and these tokens."""
-        if self.usage is not None:
-            return Usage(self.usage.prompt_tokens, self.usage.cached_tokens, completion, reasoning)
-        return Usage(self.accepted.prompt_tokens if self.accepted else 0, 0, completion, reasoning)
-
-
-@dataclass(frozen=True, slots=True)
-class Prompted:
-    """An event of a lane's whole call."""
-
-    lane: Lane
-    event: PromptEvent
-
-
-@dataclass(frozen=True, slots=True)
-class Piece:
-    """Of one candidate's answer; `event.candidate` counts over all lanes."""
-
-    lane: Lane
-    event: CandidateEvent
-
-
-@dataclass(frozen=True, slots=True)
-class Moved:
-    """The lane's candidates begin anew on another worker; what came from them is void."""
-
-    lane: Lane
-
-
-@dataclass(frozen=True, slots=True)
-class Lost:
-    """`candidates` will not finish."""
-
-    lane: Lane
-    candidates: tuple[int, ...]
-    error: SwarmError
-
-
-@dataclass(frozen=True, slots=True)
-class Closed:
-    """All of the lane's candidates have finished and its worker has hung up."""
-
-    lane: Lane
-
-
-Arrival = Prompted | Piece | Moved | Lost | Closed
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,8 @@ from services.common.errors import Reason, SwarmError
 from services.consensus.canonical import Toolbox
 from services.consensus.drafts import CandidateEvent, Draft
 from services.consensus.events import Heartbeat
-from services.consensus.fanout import Arrival, Closed, Fanout, Lane, Lost, Moved, Piece, Prompted, worker_lost
+from services.consensus.fanout import Fanout, worker_lost
+from services.consensus.lanes import Arrival, Closed, Lane, Lost, Moved, Piece, Prompted
 from services.consensus.pulse import Pulse
 from services.consensus.strategies.base import Kind, State, Strategy, Verdict, Vote
 
