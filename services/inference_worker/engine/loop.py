@@ -146,6 +146,8 @@ class Engine:
             self._open.pop(job.order, None)
             mean = self._mean_seconds
             self._mean_seconds = 0.8 * mean + 0.2 * seconds if mean else seconds
+        # Before the reader hears of the end, so that it finds its slots free.
+        self._status = self._core.status()
 
     def _refuse_from_now_on(self, error: SwarmError) -> None:
         with self._lock:
