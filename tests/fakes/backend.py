@@ -93,6 +93,8 @@ class FakeBackend:
         self.outcomes: list[Outcome] = []
         """Outcomes to report for the next decodes instead of doing them."""
         self.batches: list[list[Slice]] = []
+        self.interrupted = 0
+        """Decodes that `interrupt` has ended early."""
         self.rows: dict[Row, list[int]] = {}
         self.samplers: list[FakeSampler] = []
         self.closed = False
@@ -135,6 +137,7 @@ class FakeBackend:
             # As in llama.cpp, a part of the batch may have been done.
             first = slices[0]
             self._kv[first.sequence].extend(_Cell(token) for token in first.tokens)
+            self.interrupted += 1
             return Outcome.INTERRUPTED
         self.rows = {}
         row = -1

@@ -252,7 +252,7 @@ class Core:
         else:
             candidate.out.append(sampled.token)
             text = candidate.text.feed(self._backend.piece(sampled.token))
-            if candidate.completion_tokens >= candidate.job.limit and not candidate.text.stopped:
+            if candidate.completion_tokens >= candidate.job.limit:
                 text += candidate.text.finish()
                 finish = Finish.LENGTH
             if candidate.text.stopped:

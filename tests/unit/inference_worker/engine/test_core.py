@@ -324,6 +324,18 @@ class TestShortage:
         rig.run()
         assert reader.text() == ToyModel().answer("y" * 60, 20)
 
+    def test_cells_that_a_prompt_will_need_are_not_given_away(self) -> None:
+        rig = Rig(FakeBackend(sequences=4, cells=200, batch=32))
+        rig.submit("x" * 150, max_tokens=4)
+        rig.core.step()
+        job, reader = rig.submit("y" * 100, max_tokens=4)
+        rig.core.step()
+        assert not job.started
+        rig.run()
+        assert reader.text() == ToyModel().answer("y" * 100, 4)
+        # Nobody was let in only to be sent away again.
+        assert sum(each.position == 0 for batch in rig.backend.batches for each in batch) == 2
+
     def test_no_room_in_spite_of_the_books_is_survived(self) -> None:
         rig = Rig()
         rig.submit("idle prefix", max_tokens=2)

@@ -223,6 +223,33 @@ class TestCancelling:
         # The chunk that was being worked on was the last.
         chunks = [batch for batch in backend.batches if len(batch[0].tokens) == backend.capacity.batch]
         assert len(chunks) == 1
+        assert backend.interrupted == 1
+
+    def test_a_stream_is_not_interrupted_for_others(self) -> None:
+        backend = FakeBackend(cells=8192)
+        gate = Gate(backend)
+        with running(backend, context=8000) as engine:
+            stream, waiting = Reader(), Reader()
+            engine.submit(submission("stream", stream))
+            assert gate.reached.wait(TIMEOUT)
+            engine.cancel(engine.submit(submission("cancelled", waiting)))
+            gate.open()
+            assert waiting.error() is not None
+            assert stream.error() is None
+        assert backend.interrupted == 0
+
+    def test_a_step_of_streams_is_short_and_runs_to_its_end(self) -> None:
+        backend = FakeBackend(cells=8192)
+        with running(backend, context=8000) as engine:
+            stream = Reader()
+            job = engine.submit(submission("stream", stream, max_tokens=None))
+            assert stream.begun.wait(TIMEOUT)
+            gate = Gate(backend)
+            assert gate.reached.wait(TIMEOUT)
+            engine.cancel(job)
+            gate.open()
+            assert stream.error() is not None
+        assert backend.interrupted == 0
 
     def test_cancelling_what_is_over_is_harmless(self) -> None:
         with running(FakeBackend()) as engine:
