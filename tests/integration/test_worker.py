@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import signal
 import socket
@@ -46,6 +47,7 @@ from swarm.discovery.v1 import discovery_pb2, discovery_pb2_grpc
 from swarm.inference.v1 import inference_pb2 as pb
 from swarm.inference.v1 import inference_pb2_grpc
 from tests.fakes import tiny_gguf
+from tests.fakes.hub import Hub
 
 TIMEOUT = 30.0
 LONG_CONTEXT = 16_384
@@ -55,6 +57,11 @@ READ = Tool("read", "reads a file", '{"type": "object", "properties": {}, "requi
 @pytest.fixture(scope="session")
 def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tiny_gguf.write(tmp_path_factory.mktemp("models") / "tiny.gguf")
+
+
+@pytest.fixture(scope="session")
+def tiny_bytes(tiny: Path) -> bytes:
+    return tiny.read_bytes()
 
 
 @pytest.fixture(scope="session")
@@ -372,6 +379,44 @@ class TestClientsThatLeave:
             assert len((await client.ask(request())).text()) == 24
 
 
+class TestModelsThatCannotBeServed:
+    async def refusal(self, home: Path, model: Path, **changes: object) -> SwarmError:
+        with pytest.raises(SwarmError) as caught:
+            async with worker(home, model, **changes):
+                pass
+        return caught.value
+
+    async def test_a_file_that_is_cut_short(self, tmp_path: Path, tiny_bytes: bytes) -> None:
+        short = tmp_path / "short.gguf"
+        short.write_bytes(tiny_bytes[:-5000])
+        error = await self.refusal(tmp_path, short)
+        assert error.reason is Reason.MODEL_FILE_INVALID
+        assert "cut short" in error.message
+
+    async def test_a_context_that_does_not_fit(self, tmp_path: Path, tiny: Path) -> None:
+        error = await self.refusal(tmp_path, tiny, context=1 << 40)
+        assert error.reason is Reason.MODEL_TOO_LARGE
+        assert "SWARM_CONTEXT=" in error.message
+
+    async def test_a_model_without_a_template(self, tmp_path: Path) -> None:
+        error = await self.refusal(tmp_path, tiny_gguf.write(tmp_path / "base.gguf", template=None))
+        assert error.reason is Reason.MODEL_FILE_INVALID
+        assert "no chat template" in error.message
+
+    async def test_a_template_that_is_none(self, tmp_path: Path) -> None:
+        error = await self.refusal(tmp_path, tiny_gguf.write(tmp_path / "bad.gguf", template="{% if %}"))
+        assert error.reason is Reason.MODEL_FILE_INVALID
+
+    async def test_a_port_that_is_taken(self, tmp_path: Path, tiny: Path) -> None:
+        with socket.socket() as other:
+            other.bind(("127.0.0.1", 0))
+            other.listen()
+            taken = f"127.0.0.1:{other.getsockname()[1]}"
+            with pytest.raises(SwarmError, match=taken):
+                async with running(Settings(home=tmp_path, model=str(tiny)), taken):
+                    pass
+
+
 class TestLife:
     async def test_it_lists_its_model_and_registers(self, tmp_path: Path, tiny: Path) -> None:
         settings = Settings(home=tmp_path, discovery_port=free_port())
@@ -428,6 +473,36 @@ class TestLife:
             process.send_signal(signal.SIGTERM)
             async with asyncio.timeout(TIMEOUT):
                 assert await process.wait() == 0
+
+    async def test_the_process_pulls_its_model_and_says_how_far_it_is(
+        self, tmp_path: Path, tiny_bytes: bytes
+    ) -> None:
+        port = free_port()
+        with Hub({"owner/repo": {"small.gguf": tiny_bytes}}) as hub:
+            hub.break_after = [100_000]
+            process = await start_process(
+                tmp_path,
+                SWARM_MODEL="hf:owner/repo:small.gguf",
+                SWARM_WORKER_PORT=str(port),
+                HF_ENDPOINT=hub.endpoint,
+                HF_HUB_CACHE=str(tmp_path / "empty"),
+            )
+            assert process.stderr is not None
+            lines = []
+            async with asyncio.timeout(TIMEOUT):
+                async for line in process.stderr:
+                    lines.append(json.loads(line))
+                    if lines[-1]["event"] == "serving":
+                        break
+            process.send_signal(signal.SIGTERM)
+            async with asyncio.timeout(TIMEOUT):
+                await process.communicate()
+        size = len(tiny_bytes)
+        pulled = [(line["done"], line["total"]) for line in lines if line["event"] == "model.pull"]
+        assert pulled[0] == (0, size)
+        assert pulled[-1] == (size, size)
+        assert (tmp_path / "models/owner/repo/small.gguf").read_bytes() == tiny_bytes
+        assert [line["model"] for line in lines if line["event"] == "model.ready"] == ["small"]
 
     async def test_a_file_that_is_no_model_is_one_clear_line(self, tmp_path: Path) -> None:
         bad = tmp_path / "notes.gguf"
