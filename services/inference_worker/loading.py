@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import replace
 from time import monotonic
 
-import psutil
 import structlog
 
 from services.common.chat import ModelInfo
@@ -23,7 +21,7 @@ from services.inference_worker.chat.template import ChatTemplate
 from services.inference_worker.engine.jobs import Ended, Output, Submission
 from services.inference_worker.engine.loop import Engine
 from services.inference_worker.engine.sampling import Recommendation
-from services.inference_worker.models import gguf_file, memory, sizing
+from services.inference_worker.models import cores, gguf_file, memory, sizing
 from services.inference_worker.models.pull import pull
 from services.inference_worker.models.reference import HubFile, parse
 from services.inference_worker.worker import Worker
@@ -97,7 +95,7 @@ def _load_backend(file: gguf_file.GgufFile, settings: Settings) -> tuple[Backend
         cells=size.cells,
         sequences=settings.slots,
         batch=settings.batch,
-        threads=settings.threads or physical_cores(),
+        threads=settings.threads or cores.usable(),
         gpu_layers=settings.gpu_layers,
     )
     log.info(
@@ -122,12 +120,6 @@ def _refuse_other_kinds(file: gguf_file.GgufFile) -> None:
         raise gguf_file.invalid_file(
             file.path, "it has no chat template (a base model?); an instruction-tuned model is needed"
         )
-
-
-def physical_cores() -> int:
-    """Cores that this process may use, without counting hyperthreads twice."""
-    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, min(allowed, psutil.cpu_count(logical=False) or allowed))
 
 
 def _warm_up(engine: Engine, backend: Backend) -> None:
