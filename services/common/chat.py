@@ -105,6 +105,7 @@ class Accepted:
 class PrefillProgress:
     done_tokens: int
     total_tokens: int
+    cached_tokens: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -217,8 +217,12 @@ def event_to_proto(event: ChatEvent) -> pb.ChatEvent:
                     worker=event.worker,
                 )
             )
-        case PrefillProgress(done, total):
-            return pb.ChatEvent(prefill_progress=pb.PrefillProgress(done_tokens=done, total_tokens=total))
+        case PrefillProgress(done, total, cached):
+            return pb.ChatEvent(
+                prefill_progress=pb.PrefillProgress(
+                    done_tokens=done, total_tokens=total, cached_tokens=cached
+                )
+            )
         case Usage():
             return pb.ChatEvent(
                 usage=pb.Usage(
@@ -263,7 +267,7 @@ def event_from_proto(message: pb.ChatEvent) -> ChatEvent:
             return Accepted(accepted.model, accepted.prompt_tokens, accepted.context_length, accepted.worker)
         case "prefill_progress":
             progress = message.prefill_progress
-            return PrefillProgress(progress.done_tokens, progress.total_tokens)
+            return PrefillProgress(progress.done_tokens, progress.total_tokens, progress.cached_tokens)
         case "usage":
             usage = message.usage
             return Usage(

@@ -135,6 +135,8 @@ class Fanout:
         match event:
             case Accepted():
                 lane.accepted = event
+            case PrefillProgress():
+                lane.cached_tokens = event.cached_tokens
             case Usage():
                 lane.usage = event
             case CandidateFinished(candidate):
@@ -154,6 +156,7 @@ class Fanout:
             lane.worker = self._spares.popleft()
             lane.moves += 1
             lane.accepted = None
+            lane.cached_tokens = 0
             log.warning(
                 "moved", source=name, target=lane.worker.name, reason=error.reason, detail=error.message
             )

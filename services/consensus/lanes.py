@@ -19,16 +19,18 @@ class Lane:
     worker: Worker
     candidates: range
     accepted: Accepted | None = None
+    cached_tokens: int = 0
     usage: Usage | None = None
     lost: SwarmError | None = None
     open: set[int] = field(default_factory=set)  # candidates that have not finished
     moves: int = 0
 
     def usage_with(self, completion: int, reasoning: int) -> Usage:
-        """The prompt's cost as the worker told it, at the end or when it accepted, and these tokens."""
+        """The prompt's cost as the worker told it, at the end or while it prefilled, and these tokens."""
         if self.usage is not None:
             return Usage(self.usage.prompt_tokens, self.usage.cached_tokens, completion, reasoning)
-        return Usage(self.accepted.prompt_tokens if self.accepted else 0, 0, completion, reasoning)
+        prompt = self.accepted.prompt_tokens if self.accepted else 0
+        return Usage(prompt, self.cached_tokens, completion, reasoning)
 
 
 @dataclass(frozen=True, slots=True)

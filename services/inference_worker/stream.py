@@ -91,8 +91,8 @@ class ChatStream:
             if answer.complete and output.finish is None and self._job is not None:
                 self._engine.settle(self._job, output.candidate)
             return events
-        if isinstance(output, Prefilled) and output.done < output.total:
-            return [PrefillProgress(output.done, output.total)]
+        if isinstance(output, Prefilled):
+            return [PrefillProgress(output.done, output.total, output.cached)]
         return []
 
     def _usage(self, ended: Ended) -> Usage:

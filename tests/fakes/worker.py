@@ -15,6 +15,7 @@ from services.common.chat import (
     ChatEvent,
     ContentDelta,
     FinishReason,
+    PrefillProgress,
     ReasoningDelta,
     ToolCallArguments,
     ToolCallEnded,
@@ -95,6 +96,7 @@ class FakeWorker(inference_pb2_grpc.InferenceServiceServicer):
         self.asked = asyncio.Event()
         self.prompt_tokens = 20
         self.cached_tokens = 5
+        self.tells_prefill = False
         self.address = ""
         self.server: ServiceServer | None = None
         self._death: asyncio.Task[None] | None = None
@@ -141,6 +143,10 @@ class FakeWorker(inference_pb2_grpc.InferenceServiceServicer):
             stack.push_async_callback(_cancel, players)
             try:
                 yield event_to_proto(Accepted(self.model, self.prompt_tokens, self.context_length, self.name))
+                if self.tells_prefill:
+                    yield event_to_proto(
+                        PrefillProgress(self.prompt_tokens, self.prompt_tokens, self.cached_tokens)
+                    )
                 tokens = 0
                 ended = 0
                 while ended < count:

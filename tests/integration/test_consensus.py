@@ -184,6 +184,12 @@ class TestStreaming:
         assert (stopped.worker, stopped.won) == ("Slow", False)
         assert stopped.summary == "stopped, the vote was decided"
 
+    async def test_a_vote_that_ends_the_call_early_still_tells_what_was_cached(self, tmp_path: Path) -> None:
+        worker = FakeWorker("Zeus").script(bash("ls"), bash("ls"), bash("rm x", wait=asyncio.Event()))
+        worker.tells_prefill = True
+        answer = await ask(tmp_path, worker)
+        assert (answer.usage.prompt_tokens, answer.usage.cached_tokens) == (20, 5)
+
     async def test_votes_that_are_too_late_are_lost(self, tmp_path: Path) -> None:
         never = asyncio.Event()
         worker = FakeWorker("Zeus").script(bash("ls"), bash("ls", wait=never), bash("ls", wait=never))

@@ -224,7 +224,7 @@ class Core:
             row += tokens
             self._sequences.extend(candidate.held, fed.tokens)
             if candidate.index == 0 and not candidate.out:
-                job.outbox.append(Prefilled(candidate.held.length, len(job.prompt)))
+                job.outbox.append(Prefilled(candidate.held.length, len(job.prompt), job.cached_tokens or 0))
                 jobs[job.order] = job
             if not fed.outputs:
                 continue

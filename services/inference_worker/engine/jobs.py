@@ -24,10 +24,11 @@ class Finish(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Prefilled:
-    """`done` of the prompt's `total` tokens are in the cache."""
+    """`done` of the prompt's `total` tokens are in the cache; `cached` of them were there before."""
 
     done: int
     total: int
+    cached: int = 0
 
 
 @dataclass(frozen=True, slots=True)

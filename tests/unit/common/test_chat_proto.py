@@ -52,7 +52,7 @@ requests = st.builds(
 )
 events = st.one_of(
     st.builds(chat.Accepted, text, small, small, text),
-    st.builds(chat.PrefillProgress, small, small),
+    st.builds(chat.PrefillProgress, small, small, small),
     st.builds(chat.ContentDelta, small, text),
     st.builds(chat.ReasoningDelta, small, text),
     st.builds(chat.ToolCallStarted, small, small, text, text),
