@@ -45,7 +45,7 @@ def generate(seed: int, split: Split = "train") -> Conversation:
         messages += special.without_tools(n)
         return Conversation(messages, [], "no_tools")
     tools = draw_tools(n, split)
-    for _ in range(n.rng.choice((1, 2, 3, 3, 4, 4))):
+    for _ in range(n.rng.choice((1, 2, 3, 3, 4, 4) if tools.kind == "opencode" else (2, 3, 4, 4, 5))):
         messages += _next(n, tools)
     if n.chance(0.06):
         _loosen(n, messages)

@@ -143,7 +143,7 @@ def tool_name(n: Names, capability: str) -> str:
         words = [n.pick(AGENTS[capability].split())]
     else:
         words = [verb, noun, n.pick(("now", "tool", "x", "v2", "call", "action", "op", n.word()))]
-    if n.chance(0.2):
+    if n.chance(0.3):
         words.insert(n.rng.randint(0, len(words)), n.word())
     elif n.chance(0.12):
         words.insert(0, n.pick(("my", "fs", "tool", "mcp", "ws", "swarm", "local", n.syllables(), n.word())))
@@ -156,10 +156,10 @@ def parameter(n: Names, kind: str) -> str:
     """A telling name for a parameter of a kind."""
     if n.chance(0.5):
         words = [n.pick(PARAMETERS[kind].split())]
-        if n.chance(0.15):
-            words.insert(0, n.pick(("the", "input", "my", "arg", n.word(), n.syllables())))
-        elif n.chance(0.08):
-            words.append(n.pick(("arg", "value", "in", n.word())))
+        if n.chance(0.25):
+            words.insert(0, n.pick(("the", "input", "my", "arg", n.word(), n.word(), n.word())))
+        elif n.chance(0.15):
+            words.append(n.pick(("arg", "value", "in", n.word(), n.word())))
     else:
         adjectives, nouns = _ADJECTIVES[kind]
         words = [n.pick(adjectives.split()), n.pick(nouns.split())]
