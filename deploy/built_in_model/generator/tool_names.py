@@ -141,6 +141,8 @@ def tool_name(n: Names, capability: str) -> str:
         ]
     elif x < 0.9 and capability not in ("list", "glob", "grep"):
         words = [n.pick(AGENTS[capability].split())]
+    elif x < 0.95:
+        words = [n.word(), noun.removeprefix("in_").removeprefix("by_").removeprefix("to_")]
     else:
         words = [verb, noun, n.pick(("now", "tool", "x", "v2", "call", "action", "op", n.word()))]
     if n.chance(0.3):
@@ -150,6 +152,11 @@ def tool_name(n: Names, capability: str) -> str:
     elif n.chance(0.08):
         words.append(n.pick(("tool", "cmd", n.syllables(), n.word())))
     return spelled(n, words)
+
+
+def invented_name(n: Names) -> str:
+    """A name that tells nothing."""
+    return spelled(n, [n.word() for _ in range(n.pick_int((1, 1, 2, 2, 3)))])
 
 
 def parameter(n: Names, kind: str) -> str:

@@ -15,17 +15,22 @@ from pathlib import Path
 from typing import Any
 
 from deploy.built_in_model.generator.names import Names
-from deploy.built_in_model.generator.tool_names import old_and_new, parameter, tool_name
+from deploy.built_in_model.generator.tool_names import invented_name, old_and_new, parameter, tool_name
 
 FOLDER = Path(__file__).parent.parent / "toolsets"
 CAPABILITIES = ("run", "read", "write", "edit", "list", "glob", "grep", "fetch")
 SAY_WHY = ("description", "description", "explanation", "reason", "purpose")
 
+# What in the parameters tells a tool's work when its name does not.
 TELLING = {
+    "run": ("command", "cmd", "shell", "bash", "script", "terminal"),
     "read": ("file", "doc"),
+    "write": ("content", "text", "body", "data", "value", "lines"),
+    "edit": ("old", "new", "replac", "from", "before", "search", "orig", "find"),
     "list": ("dir", "folder"),
-    "glob": ("glob", "mask"),
-    "grep": ("regex", "query", "term", "keyword"),
+    "glob": ("glob", "mask", "filename", "file_name"),
+    "grep": ("regex", "term", "keyword", "phrase", "word", "search_text"),
+    "fetch": ("url", "uri", "href", "web", "site", "page"),
 }
 OTHERS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("skill", ("name",)),
@@ -270,11 +275,14 @@ def mixed(n: Names, style: str, size: tuple[int, int] = (3, 8)) -> ToolSet:
         if style == "held_out":
             name = _unused(n, options, names)
         elif style == "made_up" and n.chance(0.85):
-            telling = capability not in TELLING or any(
-                hint in roles.get("path", roles.get("pattern", "")) for hint in TELLING[capability]
-            )
-            invented = telling and roles.keys() != {"command"} and n.chance(0.12)
-            name = _free(n, names, n.syllables if invented else lambda c=capability: tool_name(n, c))
+            shown = " ".join(roles.values()).lower()
+            telling = any(hint in shown for hint in TELLING[capability])
+            if telling and n.chance(0.28):
+                name = _free(n, names, lambda: invented_name(n))
+            else:
+                name = _free(n, names, lambda c=capability: tool_name(n, c))
+                if len(roles) == 1 and n.chance(0.1):
+                    roles = {role: _free(n, set(), n.word) for role in roles}
         else:
             name = _unused(n, options, names)
         reason = n.pick(SAY_WHY) if capability == "run" and n.chance(0.2) else None
