@@ -41,7 +41,7 @@ WEIGHTS = {
     "mkdir": 4,
     "delete": 4,
     "fetch": 6,
-    "shell_fact": 5,
+    "shell_fact": 9,
 }
 INTENTS = tuple(WEIGHTS)
 AFTER_COMMAND = (
