@@ -80,7 +80,7 @@ class ShardStream:
     """
 
     def __init__(
-        self, folder: Path, first: int, conversations: int, ahead: int = 3, patience: int = 5
+        self, folder: Path, first: int, conversations: int, ahead: int = 2, patience: int = 5
     ) -> None:
         self.folder, self.next, self.conversations = folder, first, conversations
         self.ahead, self.patience = ahead, patience

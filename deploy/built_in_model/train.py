@@ -25,6 +25,7 @@ from deploy.built_in_model.batches import Shard, ShardStream
 from deploy.built_in_model.model import ModelConfig, Transformer, low_precision_pays
 from deploy.built_in_model.optimizer import build_optimizers
 from deploy.built_in_model.schedule import Schedule
+from deploy.built_in_model.threads import ThreadChoice
 
 log = logging.getLogger("train")
 
@@ -158,6 +159,7 @@ def train(run: Run) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda received, _frame: stop.append(received))
     forward = torch.compile(run.model, dynamic=True) if options.compile else run.model
+    threads = ThreadChoice(options.threads)
     saved = validated = logged = time.monotonic()
     tokens_at_log = progress.tokens
     try:
@@ -166,6 +168,7 @@ def train(run: Run) -> None:
                 begun = time.monotonic()
                 run.look_for_decay()
                 run.shards.keep_busy()
+                threads.before_step()
                 factor = run.schedule.factor(progress.step, run.position())
                 for optimizer, rates in zip(run.optimizers, run.rates, strict=True):
                     for group, rate in zip(optimizer.param_groups, rates, strict=True):
@@ -183,13 +186,15 @@ def train(run: Run) -> None:
                 progress.tokens += batch.ids.numel()
                 now = time.monotonic()
                 progress.seconds += now - begun
+                threads.after_step(batch.ids.numel(), now - begun)
                 if progress.step % options.log_every == 0:
                     log.info(
-                        "step %d  %.1f min  %.2f M tokens  %.0f tokens/s  rate x%.3f  loss %.4f",
+                        "step %d  %.1f min  %.2f M tokens  %.0f tokens/s  %d threads  rate x%.3f  loss %.4f",
                         progress.step,
                         progress.seconds / 60,
                         progress.tokens / 1e6,
                         (progress.tokens - tokens_at_log) / (now - logged),
+                        threads.count,
                         factor,
                         run.smooth_loss,
                     )
@@ -233,9 +238,9 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--matrix-lr", type=float, default=0.02, help="Muon's rate (default 0.02)")
     parser.add_argument("--rest-lr", type=float, default=0.006, help="AdamW's rate (default 0.006)")
     parser.add_argument("--batch-tokens", type=int, default=6144)
-    parser.add_argument("--shard", type=int, default=8000, help="conversations per shard (default 8000)")
+    parser.add_argument("--shard", type=int, default=2000, help="conversations per shard (default 2000)")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--threads", type=int, default=os.cpu_count() or 1, help="at most (default: all)")
     parser.add_argument(
         "--no-compile", dest="compile", action="store_false", help="without torch.compile (half as fast)"
     )
@@ -255,7 +260,6 @@ def main() -> None:
     options.run.mkdir(parents=True, exist_ok=True)
     handlers = [logging.StreamHandler(), logging.FileHandler(options.run / "train.log")]
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", handlers=handlers)
-    torch.set_num_threads(options.threads)
     run = Run(options)
     size = sum(parameter.numel() for parameter in run.model.parameters())
     log.info("%.2f M parameters, bfloat16 %s, %s", size / 1e6, run.model.low_precision, vars(options))
