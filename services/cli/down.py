@@ -2,58 +2,58 @@
 
 from __future__ import annotations
 
-import contextlib
 import signal
+import time
 
-import psutil
+from services.cli import locks, pids
+from services.cli.state import Files, SwarmState
+from services.common.errors import Reason, SwarmError
 
-from services.cli.state import Files, SwarmState, alive
+# What stopping five services may take beside their drains.
+GRACE = 30.0
+# A supervisor tells its state as soon as it leads.
+SUPERVISOR_PATIENCE = 20.0
+POLL = 0.1
 
-# What five services may need beside their drain.
-GRACE = 15.0
+
+def patience(drain: float) -> float:
+    """Seconds that a supervisor may need to stop: its services end one after the other."""
+    return 5 * drain + GRACE
 
 
 def stop(files: Files, drain: float) -> bool:
     """Stops the swarm of this home and waits until it is gone. False when none was running."""
-    state = files.running()
+    state = _state(files)
     if state is None:
         files.clear()
         return False
-    leader = _process(state.pid, state.started)
-    if leader is None:
+    if pids.alive(state.pid, state.started):
+        pids.end(state.pid, state.started, signal.SIGTERM, patience(drain))
+    else:
         # The other one is about to lead: let nobody take over from here on.
-        leader = _process(state.standby_pid or 0, state.standby_started)
-    if leader is not None:
-        _end(leader, signal.SIGTERM, 5 * drain + GRACE)
-    _kill_what_is_left(files, state)
+        pids.end(state.standby_pid, state.standby_started, signal.SIGTERM, patience(drain))
+    _kill_what_is_left(files.read() or state)
     files.clear()
     return True
 
 
-def _process(pid: int, started: float | None) -> psutil.Process | None:
-    return psutil.Process(pid) if pid and alive(pid, started) else None
+def _state(files: Files) -> SwarmState | None:
+    """The running swarm's state; one that is just being started is waited for, or it would outlive this."""
+    give_up = time.monotonic() + SUPERVISOR_PATIENCE
+    while (state := files.running()) is None and (locks.is_held(files.starting) or locks.is_held(files.lock)):
+        if time.monotonic() > give_up:
+            raise SwarmError(
+                Reason.UNAVAILABLE, f"a supervisor holds {files.lock} and does not tell its state; end it"
+            )
+        time.sleep(POLL)
+    return state
 
 
-def _end(process: psutil.Process, number: int, patience: float) -> None:
-    with contextlib.suppress(psutil.NoSuchProcess):
-        process.send_signal(number)
-        try:
-            process.wait(patience)
-        except psutil.TimeoutExpired:
-            process.kill()
-            process.wait(GRACE)
-
-
-def _kill_what_is_left(files: Files, state: SwarmState) -> None:
+def _kill_what_is_left(state: SwarmState) -> None:
     """The supervisor stops its own; this is for one that was killed in the middle of it."""
-    last = files.read() or state
-    left = [(last.standby_pid, last.standby_started), (last.pid, last.started)]
-    left += [(service.pid, None) for service in last.services.values()]
-    for pid, started in left:
-        process = _process(pid or 0, started)
-        if process is None:
-            continue
-        with contextlib.suppress(psutil.NoSuchProcess):
-            if any(part.startswith(("services.", "gateway")) for part in process.cmdline()):
-                process.kill()
-                process.wait(GRACE)
+    for pid, started in (
+        (state.standby_pid, state.standby_started),
+        (state.pid, state.started),
+        *((service.pid, service.started) for service in state.services.values()),
+    ):
+        pids.end(pid, started, signal.SIGKILL, pids.KILL_PATIENCE)

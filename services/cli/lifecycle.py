@@ -25,13 +25,18 @@ class State(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Life:
-    """`since` is when the state was entered; `restart_at` is set while STOPPED after a crash. Seconds."""
+    """`since` is when the state was entered; `restart_at` is set while STOPPED after a crash. Seconds.
+
+    `proven`: it has run steadily with these settings, so a start that fails now has a passing cause
+    (memory that is short just after a crash, say) and is tried again.
+    """
 
     state: State = State.STOPPED
     since: float = 0.0
     restarts: int = 0
     crashes_in_row: int = 0
     was_ready: bool = False
+    proven: bool = False
     restart_at: float | None = None
     detail: str = ""
 
@@ -55,11 +60,12 @@ def exited(life: Life, status: int, now: float) -> Life:
     how = f"killed by signal {-status}" if status < 0 else f"ended with status {status}"
     if life.state is State.STOPPING:
         return replace(life, state=State.STOPPED, since=now, restart_at=None, detail="")
-    if status == EXIT_CANNOT_START:
-        return replace(life, state=State.FAILED, since=now, detail="cannot start")
     steady = life.state is State.READY and now - life.since >= STEADY
+    proven = life.proven or steady
+    if status == EXIT_CANNOT_START and not proven:
+        return replace(life, state=State.FAILED, since=now, detail="cannot start")
     crashes = 1 if steady else life.crashes_in_row + 1
-    if not life.was_ready and crashes >= STILLBORN:
+    if not (life.was_ready or proven) and crashes >= STILLBORN:
         return replace(
             life,
             state=State.FAILED,
@@ -74,6 +80,7 @@ def exited(life: Life, status: int, now: float) -> Life:
         since=now,
         restarts=life.restarts + 1,
         crashes_in_row=crashes,
+        proven=proven,
         restart_at=now + pause,
         detail=how,
     )

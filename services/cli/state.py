@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-import psutil
+from services.cli.pids import alive
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,11 +17,12 @@ class ServiceState:
     restarts: int
     address: str
     detail: str = ""
+    started: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class SwarmState:
-    """`started` and `standby_started` are the processes' creation times: a pid alone may be reused."""
+    """`started` and `standby_started` are as `pids.start_of` tells them."""
 
     pid: int
     started: float
@@ -41,7 +41,9 @@ class Files:
     def __init__(self, home: Path) -> None:
         self.run = home / "run"
         self.logs = home / "logs"
+        # Held by the supervisor that leads, and by an `up` until the swarm is ready.
         self.lock = self.run / "lock"
+        self.starting = self.run / "starting"
         self.state = self.run / "state.json"
 
     def make(self) -> None:
@@ -74,33 +76,10 @@ class Files:
             return None
         if alive(state.pid, state.started):
             return state
-        if state.standby_pid and alive(state.standby_pid, state.standby_started):
+        if alive(state.standby_pid, state.standby_started):
             return state
         return None
 
     def clear(self) -> None:
         for path in (self.state, self.state.with_suffix(".tmp"), self.lock):
             path.unlink(missing_ok=True)
-
-
-def creation_time(pid: int) -> float | None:
-    try:
-        return psutil.Process(pid).create_time()
-    except psutil.NoSuchProcess:
-        return None
-
-
-def alive(pid: int, started: float | None) -> bool:
-    """Whether the very process that was started then still runs (zombies do not)."""
-    try:
-        process = psutil.Process(pid)
-        same = started is None or abs(process.create_time() - started) < 1.0
-        return same and process.status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False
-
-
-def own_creation_time() -> float:
-    found = creation_time(os.getpid())
-    assert found is not None
-    return found

@@ -8,21 +8,17 @@ the leader that started them (PR_SET_PDEATHSIG), so nothing is ever run twice.
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import fcntl
 import os
 import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 
-import psutil
 import structlog
 
-from services.cli import health, lifecycle, processes
+from services.cli import health, lifecycle, locks, pids, processes
 from services.cli.lifecycle import Life, State
-from services.cli.state import Files, ServiceState, SwarmState, creation_time, own_creation_time
+from services.cli.state import Files, ServiceState, SwarmState
 from services.common.channel import open_channel
 from services.common.process import SUPERVISOR_VARIABLE, run
 from services.common.settings import Settings
@@ -34,29 +30,15 @@ LOG_LIMIT = 16 * 1024 * 1024
 log = structlog.get_logger()
 
 
-def take_lock(path: Path) -> int:
-    """Waits for the lock and returns its descriptor; it is held as long as the process lives."""
-    while True:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        # `down` removes the file: a lock on a file that is no longer there protects nothing.
-        with contextlib.suppress(FileNotFoundError):
-            if os.fstat(descriptor).st_ino == path.stat().st_ino:
-                return descriptor
-        os.close(descriptor)
+def end_leftovers(files: Files) -> bool:
+    """Ends services of a leader that died, where the kernel has not done it yet (or does not: macOS).
 
-
-def kill_leftovers(files: Files) -> None:
-    """Ends services of a leader that died where the kernel does not do it (macOS)."""
+    True when there was such a leader: then this one takes over.
+    """
     state = files.read()
     for service in state.services.values() if state else ():
-        if service.pid is None:
-            continue
-        with contextlib.suppress(psutil.NoSuchProcess):
-            process = psutil.Process(service.pid)
-            if any(part.startswith(("services.", "gateway")) for part in process.cmdline()):
-                process.kill()
-                process.wait(5)
+        pids.end(service.pid, service.started, signal.SIGKILL, pids.KILL_PATIENCE)
+    return state is not None
 
 
 class Service:
@@ -69,6 +51,7 @@ class Service:
         self.log_file = files.log(process.name)
         self.life = Life()
         self.child: asyncio.subprocess.Process | None = None
+        self.started: float | None = None
 
     async def start(self) -> None:
         if self.log_file.exists() and self.log_file.stat().st_size > LOG_LIMIT:
@@ -85,6 +68,7 @@ class Service:
                 },
                 cwd=processes.ROOT,
             )
+        self.started = pids.start_of(self.child.pid)
         self.life = lifecycle.started(self.life, time.monotonic())
         log.info("started", name=self.process.name, pid=self.child.pid)
 
@@ -99,7 +83,8 @@ class Service:
 
     def tell(self) -> ServiceState:
         pid = self.child.pid if self.child and self.child.returncode is None else None
-        return ServiceState(self.life.state, pid, self.life.restarts, self.address, self.life.detail)
+        life = self.life
+        return ServiceState(life.state, pid, life.restarts, self.address, life.detail, self.started)
 
 
 class Supervisor:
@@ -116,7 +101,9 @@ class Supervisor:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self.stop.set)
-        kill_leftovers(self.files)
+        if end_leftovers(self.files):
+            for service in self.services:
+                service.life = Life(proven=True)
         self._tell()
         watchers = [asyncio.create_task(self._keep(service)) for service in self.services]
         watchers.append(asyncio.create_task(self._keep_standby()))
@@ -207,13 +194,13 @@ class Supervisor:
         self.files.write(
             SwarmState(
                 pid=os.getpid(),
-                started=own_creation_time(),
+                started=pids.own_start(),
                 model=self.settings.model,
                 instances=self.settings.instances,
                 gateway=self.settings.address("gateway"),
                 root=str(processes.ROOT),
                 standby_pid=standby,
-                standby_started=creation_time(standby) if standby else None,
+                standby_started=pids.start_of(standby) if standby else None,
                 services={service.process.name: service.tell() for service in self.services},
             )
         )
@@ -223,8 +210,8 @@ async def lead(settings: Settings) -> None:
     """Waits for the lock, then supervises until told to stop."""
     files = Files(settings.home)
     files.make()
-    # Blocking on purpose: while waiting there is nothing else to do, and signals end the process.
-    lock = take_lock(files.lock)
+    # Blocking on purpose: while waiting there is nothing else to do, and SIGTERM ends the process.
+    lock = locks.take(files.lock)
     try:
         await Supervisor(settings).run()
     finally:

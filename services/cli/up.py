@@ -4,25 +4,22 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, Literal, get_args
 
 import psutil
 from rich.console import Console
 
-from services.cli import health, opencode, processes
-from services.cli.down import stop
+from services.cli import health, locks, opencode, processes
+from services.cli.down import POLL, SUPERVISOR_PATIENCE, patience, stop
 from services.cli.lifecycle import State
 from services.cli.state import Files, SwarmState
 from services.common.errors import Reason, SwarmError
 from services.common.settings import Settings
-
-# The supervisor is ours and starts at once; what takes long afterwards reports its progress.
-SUPERVISOR_PATIENCE = 20.0
-POLL = 0.1
 
 ServiceName = Literal["gateway", "tool_server", "consensus", "discovery", "worker"]
 
@@ -57,9 +54,34 @@ def up(settings: Settings, *, foreground: bool, console: Console) -> int:
     """Returns the exit status; 0 when the swarm is ready (or was already)."""
     files = Files(settings.home)
     files.make()
-    running = files.running()
-    if running is not None:
-        return _adopt(running, settings, console)
+    leader: subprocess.Popen[bytes] | None = None
+    if foreground:
+        # Who ends this process, be it a service manager or a closed terminal, means the swarm.
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, signal.default_int_handler)
+    try:
+        with locks.turn(files.starting, lambda: console.print("Another start is under way; waiting for it.")):
+            running = files.running()
+            if running is not None:
+                return _adopt(running, files, settings, console)
+            leader = _start(files, settings, console)
+            state = _wait_until_ready(files, lambda: leader.poll() is None, console)
+        console.print(ready_text(state, settings), highlight=False, soft_wrap=True)
+        if foreground:
+            console.print("In the foreground: Ctrl-C stops the swarm.")
+            _stay(files)
+    except (KeyboardInterrupt, SwarmError) as error:
+        if leader is not None:
+            _give_up(leader, files, settings.drain)
+            console.print("Stopped.")
+        if isinstance(error, KeyboardInterrupt):
+            return 130
+        raise
+    return 0
+
+
+def _start(files: Files, settings: Settings, console: Console) -> subprocess.Popen[bytes]:
+    """The new supervisor. Raises SwarmError UNAVAILABLE naming ports that are taken."""
     if lines := taken_ports(settings):
         raise SwarmError(
             Reason.UNAVAILABLE,
@@ -69,7 +91,7 @@ def up(settings: Settings, *, foreground: bool, console: Console) -> int:
     files.state.unlink(missing_ok=True)
     console.print(f"Starting the swarm: model {settings.model}, logs in {files.logs}")
     with files.log("supervisor").open("ab") as output:
-        leader = subprocess.Popen(
+        return subprocess.Popen(
             [sys.executable, "-m", "services.cli.supervisor"],
             stdin=subprocess.DEVNULL,
             stdout=output,
@@ -78,23 +100,26 @@ def up(settings: Settings, *, foreground: bool, console: Console) -> int:
             cwd=processes.ROOT,
             start_new_session=True,
         )
+
+
+def _give_up(leader: subprocess.Popen[bytes], files: Files, drain: float) -> None:
+    """Ends a supervisor of our own, also one that has not told its state yet, and what took over from it."""
+    leader.terminate()
     try:
-        state = _wait_until_ready(files, leader, console)
-        console.print(ready_text(state, settings), highlight=False, soft_wrap=True)
-        if foreground:
-            console.print("In the foreground: Ctrl-C stops the swarm.")
-            leader.wait()
-            return 0
-    except (KeyboardInterrupt, SwarmError) as error:
-        stop(files, settings.drain)
-        if isinstance(error, KeyboardInterrupt):
-            console.print("Stopped.")
-            return 130
-        raise
-    return 0
+        leader.wait(patience(drain))
+    except subprocess.TimeoutExpired:
+        leader.kill()
+        leader.wait()
+    stop(files, drain)
 
 
-def _adopt(state: SwarmState, settings: Settings, console: Console) -> int:
+def _stay(files: Files) -> None:
+    """Until the swarm is down, whoever leads it meanwhile."""
+    while files.running() is not None:
+        time.sleep(POLL)
+
+
+def _adopt(state: SwarmState, files: Files, settings: Settings, console: Console) -> int:
     if (state.model, state.instances) != (settings.model, settings.instances):
         raise SwarmError(
             Reason.UNAVAILABLE,
@@ -102,18 +127,21 @@ def _adopt(state: SwarmState, settings: Settings, console: Console) -> int:
             "candidates. `make down` stops it; another one beside it needs its own SWARM_HOME and PORT.",
         )
     console.print("The swarm is up already.")
+    state = _wait_until_ready(files, lambda: files.running() is not None, console)
     console.print(ready_text(state, settings), highlight=False, soft_wrap=True)
     return 0
 
 
-def _wait_until_ready(files: Files, leader: subprocess.Popen[bytes], console: Console) -> SwarmState:
+def _wait_until_ready(files: Files, runs: Callable[[], bool], console: Console) -> SwarmState:
+    """`runs` tells whether the supervisor is there. Raises SwarmError UNAVAILABLE when it ends meanwhile."""
     started = time.monotonic()
-    shown: dict[str, str] = {}
+    first = files.read()
+    shown = {name: each.state for name, each in first.services.items()} if first else {}
     progress = WorkerProgress(files)
     while True:
         state = files.read()
         if state is None:
-            if leader.poll() is not None or time.monotonic() - started > SUPERVISOR_PATIENCE:
+            if not runs() or time.monotonic() - started > SUPERVISOR_PATIENCE:
                 raise SwarmError(
                     Reason.UNAVAILABLE, f"the supervisor did not start; see {files.log('supervisor')}"
                 )
@@ -130,7 +158,7 @@ def _wait_until_ready(files: Files, leader: subprocess.Popen[bytes], console: Co
             status, _ = health.http_json(f"http://{state.gateway}/health")
             if status == 200:
                 return state
-        if leader.poll() is not None:
+        if not runs():
             raise SwarmError(Reason.UNAVAILABLE, f"the supervisor ended; see {files.log('supervisor')}")
         time.sleep(POLL)
 

@@ -142,20 +142,59 @@ def test_a_model_is_served_from_a_path(own_swarm: Swarm, tmp_path: Path) -> None
     )
 
 
-def test_the_foreground_ends_with_ctrl_c(own_swarm: Swarm) -> None:
-    process = subprocess.Popen(
-        [str(SWARM), "up", "--foreground"],
-        env=own_swarm.environment,
+def start(swarm: Swarm, *arguments: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [str(SWARM), "up", *arguments],
+        env=swarm.environment,
         cwd=ROOT,
         stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
         text=True,
     )
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_the_foreground_ends_with_its_swarm(own_swarm: Swarm, number: signal.Signals) -> None:
+    process = start(own_swarm, "--foreground")
     assert process.stdout is not None
     with process.stdout:
         assert any("Ctrl-C" in line for line in process.stdout)
         assert own_swarm.get("/health")[0] == 200
-        process.send_signal(signal.SIGINT)
+        process.send_signal(number)
         process.wait(60)
+    assert swarm_processes(own_swarm.home) == []
+
+
+def test_ctrl_c_in_the_first_moments_leaves_nothing(own_swarm: Swarm) -> None:
+    process = start(own_swarm)
+    until(lambda: (own_swarm.home / "logs" / "supervisor.log").exists(), 10, "the supervisor")
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=60)
+    assert swarm_processes(own_swarm.home) == []
+    assert not list((own_swarm.home / "run").iterdir())
+
+
+def test_two_starts_at_once_are_one_swarm_and_down_ends_it(own_swarm: Swarm) -> None:
+    both = [start(own_swarm), start(own_swarm)]
+    said = sorted((each.communicate(timeout=120)[0] for each in both), key=len)
+    assert [each.returncode for each in both] == [0, 0], said
+    assert "up already" in said[0]
+    assert all("Ready" in each for each in said)
+    supervisors = [
+        each for each in swarm_processes(own_swarm.home) if "services.cli.supervisor" in each.cmdline()
+    ]
+    assert len(supervisors) == 2, "the one that leads and the one that stands by"
+    own_swarm.down()
+    assert swarm_processes(own_swarm.home) == []
+    assert not list((own_swarm.home / "run").iterdir())
+
+
+def test_down_ends_a_swarm_that_is_just_being_started(own_swarm: Swarm) -> None:
+    process = start(own_swarm)
+    until(lambda: (own_swarm.home / "logs" / "supervisor.log").exists(), 10, "the supervisor")
+    assert "is down" in own_swarm.down()
+    process.communicate(timeout=60)
+    assert process.returncode == 1
     assert swarm_processes(own_swarm.home) == []
 
 

@@ -46,6 +46,14 @@ def test_what_says_that_it_cannot_start_is_not_tried_again() -> None:
     assert life.restart_at is None
 
 
+def test_what_has_run_steadily_is_tried_again_even_if_it_says_that_it_cannot_start() -> None:
+    life = lifecycle.exited(lifecycle.ready(lifecycle.started(Life(), 0.0), 0.0), -9, lifecycle.STEADY)
+    for now in range(100, 120):
+        life = lifecycle.exited(lifecycle.started(life, now), EXIT_CANNOT_START, now)
+        assert life.state is State.STOPPED
+        assert life.restart_at is not None
+
+
 def test_what_never_was_ready_fails_after_some_tries() -> None:
     life = Life()
     for _ in range(lifecycle.STILLBORN - 1):

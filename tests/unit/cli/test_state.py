@@ -1,4 +1,4 @@
-"""What the supervisor tells survives the file, and a dead or foreign pid is not taken for ours."""
+"""What the supervisor tells survives the file, and the dead are not taken for running."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from services.cli.state import Files, ServiceState, SwarmState, alive, own_creation_time
+from services.cli.pids import own_start
+from services.cli.state import Files, ServiceState, SwarmState
 
 
 def state(pid: int, started: float, **more: object) -> SwarmState:
@@ -19,7 +20,7 @@ def state(pid: int, started: float, **more: object) -> SwarmState:
 def test_the_state_comes_back_as_it_was_told(tmp_path: Path) -> None:
     files = Files(tmp_path)
     files.make()
-    told = state(os.getpid(), own_creation_time())
+    told = state(os.getpid(), own_start())
     files.write(told)
     assert files.read() == told
     assert files.running() == told
@@ -33,13 +34,8 @@ def test_a_dead_supervisor_is_not_running_unless_one_stands_by(tmp_path: Path) -
     child.wait()
     files.write(state(child.pid, 0.0))
     assert files.running() is None
-    files.write(state(child.pid, 0.0, standby_pid=os.getpid(), standby_started=own_creation_time()))
+    files.write(state(child.pid, 0.0, standby_pid=os.getpid(), standby_started=own_start()))
     assert files.running() is not None
-
-
-def test_a_reused_pid_is_not_ours() -> None:
-    assert alive(os.getpid(), own_creation_time())
-    assert not alive(os.getpid(), own_creation_time() - 100)
 
 
 def test_garbage_is_no_state(tmp_path: Path) -> None:
