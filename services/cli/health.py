@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import urllib.error
 import urllib.request
@@ -11,6 +12,9 @@ import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 PATIENCE = 2.0
+
+# The environment's proxies are for the world outside: one would never find this machine's loopback.
+_OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
 async def grpc_ready(channel: grpc.aio.Channel) -> bool:
@@ -27,12 +31,12 @@ async def grpc_ready(channel: grpc.aio.Channel) -> bool:
 def http_json(url: str, timeout: float = PATIENCE) -> tuple[int, Any]:
     """GET `url` as (status, JSON); (0, None) when nobody answers. Only for addresses of our own services."""
     try:
-        with urllib.request.urlopen(url, timeout=timeout) as response:  # noqa: S310 - http to our own address
+        with _OPENER.open(url, timeout=timeout) as response:
             return response.status, json.load(response)
     except urllib.error.HTTPError as error:
         try:
             return error.code, json.load(error)
-        except ValueError:
+        except (OSError, ValueError, http.client.HTTPException):
             return error.code, None
-    except (OSError, ValueError):
+    except (OSError, ValueError, http.client.HTTPException):
         return 0, None

@@ -32,6 +32,8 @@ def open_channel(address: str) -> grpc.aio.Channel:
         options=(
             *KEEPALIVE_OPTIONS,
             ("grpc.enable_retries", 0),
+            # http_proxy in the environment is for the world outside; a member is reached directly.
+            ("grpc.enable_http_proxy", 0),
             # A member that comes back is found within a second, not after gRPC's two minutes.
             ("grpc.initial_reconnect_backoff_ms", 100),
             ("grpc.max_reconnect_backoff_ms", 1_000),

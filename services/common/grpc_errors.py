@@ -15,6 +15,9 @@ from services.common.errors import Reason, SwarmError
 
 DOMAIN = "local-swarm"
 STATUS_DETAILS = "grpc-status-details-bin"
+# Bytes. gRPC drops trailers from 8 KiB on, and the reason with them; the message travels twice in them,
+# once with three bytes for one.
+LONGEST_TEXT = 1000
 # Names under which the fields of SwarmError travel in ErrorInfo.metadata.
 _PARAM = "param"
 _RETRY_AFTER = "retry_after"
@@ -36,17 +39,23 @@ class RpcStatus:
 
 
 def to_status(error: SwarmError) -> RpcStatus:
-    """The status that carries `error`; `from_rpc_error` reads it back."""
-    metadata = dict(error.details)
+    """The status that carries `error`; `from_rpc_error` reads it back. Overlong texts are cut."""
+    metadata = {key: _cut(value) for key, value in error.details.items()}
     if error.param is not None:
-        metadata[_PARAM] = error.param
+        metadata[_PARAM] = _cut(error.param)
     if error.retry_after is not None:
         metadata[_RETRY_AFTER] = repr(error.retry_after)
     code = grpc.StatusCode[error.spelling.grpc]
     info = any_pb2.Any()
     info.Pack(error_details_pb2.ErrorInfo(reason=error.reason, domain=DOMAIN, metadata=metadata))
-    status = status_pb2.Status(code=code.value[0], message=error.message, details=[info])
-    return RpcStatus(code, error.message, ((STATUS_DETAILS, status.SerializeToString()),))
+    message = _cut(error.message)
+    status = status_pb2.Status(code=code.value[0], message=message, details=[info])
+    return RpcStatus(code, message, ((STATUS_DETAILS, status.SerializeToString()),))
+
+
+def _cut(text: str) -> str:
+    data = text.encode(errors="replace")
+    return text if len(data) <= LONGEST_TEXT else data[:LONGEST_TEXT].decode(errors="ignore") + "…"
 
 
 def from_rpc_error(error: grpc.aio.AioRpcError) -> SwarmError:

@@ -35,6 +35,8 @@ class Echo(inference_pb2_grpc.InferenceServiceServicer):
     ) -> AsyncIterator[inference_pb2.ChatEvent]:
         if request.model == "typed":
             raise invalid("messages[0].role", "expected user")
+        if request.model == "long":
+            raise invalid("日" * 900, "日" * 9000)
         if request.model == "bug":
             raise ZeroDivisionError
         yield inference_pb2.ChatEvent(content=inference_pb2.ContentDelta(text=request_id.get()))
@@ -100,6 +102,21 @@ async def test_a_typed_error_arrives_typed_and_a_bug_as_internal(server: Any) ->
     error = from_rpc_error(caught.value)
     assert error.reason is Reason.INTERNAL
     assert "ZeroDivision" not in error.message
+
+
+async def test_an_error_of_many_words_keeps_its_reason(server: Any) -> None:
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await _first(server[2], "long")
+    error = from_rpc_error(caught.value)
+    assert error.reason is Reason.INVALID_FIELD
+    assert error.message.startswith("日" * 300)
+
+
+async def test_a_proxy_of_the_environment_is_not_asked(server: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("http_proxy", "https_proxy", "grpc_proxy"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    async with open_channel(f"127.0.0.1:{server[0].port}") as channel:
+        assert await _first(channel, "any")
 
 
 async def test_the_request_id_travels(server: Any) -> None:
