@@ -21,7 +21,8 @@ from services.common.errors import SwarmError
 from services.common.settings import load
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
-console = Console(soft_wrap=True)
+# Paths and model names are text, whatever brackets and colons they have.
+console = Console(soft_wrap=True, markup=False, emoji=False)
 
 
 @app.command()
@@ -32,9 +33,6 @@ def up(
     foreground: Annotated[bool, typer.Option(help="stay attached")] = False,
 ) -> None:
     """Start the swarm and return when it is ready."""
-    if model and model.endswith(".gguf") and not model.startswith("hf:"):
-        # The services run in another folder than the one the user stands in.
-        model = str(Path(model).expanduser().resolve())
     settings = load({"model": model, "instances": instances, "port": port}).settings
     raise typer.Exit(up_command.up(settings, foreground=foreground, console=console))
 
@@ -90,7 +88,9 @@ def opencode_command(
 ) -> None:
     """Write an opencode.json for this swarm beside its state, and say how to use it."""
     settings = load().settings
-    url = f"http://{settings.address('gateway')}/v1"
+    running = Files(settings.home).running()
+    # Where it listens, not where the configuration of this moment would have it listen.
+    url = f"http://{running.gateway if running else settings.address('gateway')}/v1"
     models = opencode.served_models(url)
     if not models:
         console.print(f"No swarm answers at {url}: `make up` first.")

@@ -26,7 +26,7 @@ def status(settings: Settings, console: Console) -> int:
     console.print(f"http://{state.gateway}/v1   model {state.model}   {state.instances} candidates")
     console.print(_processes(state))
     try:
-        members = asyncio.run(_members(settings))
+        members = asyncio.run(_members(state.services["discovery"].address))
     except grpc.aio.AioRpcError as error:
         console.print(f"Discovery does not answer: {from_rpc_error(error).message}")
         return 0
@@ -63,8 +63,8 @@ def _workers(members: list[discovery_pb2.Member]) -> Table:
     return table
 
 
-async def _members(settings: Settings) -> list[discovery_pb2.Member]:
-    async with open_channel(settings.address("discovery")) as channel:
+async def _members(discovery: str) -> list[discovery_pb2.Member]:
+    async with open_channel(discovery) as channel:
         stub = discovery_pb2_grpc.DiscoveryServiceStub(channel)
         request = discovery_pb2.ListMembersRequest(kind=discovery_pb2.MEMBER_KIND_WORKER)
         return list((await stub.ListMembers(request, timeout=PATIENCE)).members)

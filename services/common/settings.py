@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from services.common.errors import invalid
 
 ENVIRONMENT_PREFIX = "SWARM_"
+CONFIG_VARIABLE = "SWARM_CONFIG"
 
 
 def default_home() -> Path:
@@ -75,6 +76,14 @@ class Settings(BaseModel):
     def _absolute(cls, value: Path | None) -> Path | None:
         return None if value is None else value.expanduser().resolve()
 
+    @field_validator("model", mode="after")
+    @classmethod
+    def _model_path(cls, value: str) -> str:
+        # The services run in another folder than the one the user stands in.
+        if value.endswith(".gguf") and not value.startswith("hf:"):
+            return str(Path(value).expanduser().resolve())
+        return value
+
     @field_validator("host", mode="after")
     @classmethod
     def _loopback(cls, value: str) -> str:
@@ -99,12 +108,16 @@ class Settings(BaseModel):
         return self.tools_root or self.home / "sessions"
 
     def environment(self) -> dict[str, str]:
-        """These settings as SWARM_… variables, for the processes that a supervisor starts."""
-        return {
+        """These settings as SWARM_… variables, for the processes that a supervisor starts.
+
+        They read no file beside: they run in another folder, where another file may lie.
+        """
+        given = {
             ENVIRONMENT_PREFIX + key.upper(): str(value)
             for key, value in self.model_dump(mode="json").items()
             if value is not None
         }
+        return {**given, CONFIG_VARIABLE: os.devnull}
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +130,7 @@ class Loaded:
 
 def config_file(environ: Mapping[str, str]) -> Path | None:
     """SWARM_CONFIG, else ./swarm.toml, else swarm.toml in the user's configuration folder."""
-    if chosen := environ.get("SWARM_CONFIG"):
+    if chosen := environ.get(CONFIG_VARIABLE):
         return Path(chosen)
     base = environ.get("XDG_CONFIG_HOME") or str(Path.home() / ".config")
     for candidate in (Path("swarm.toml"), Path(base) / "local-swarm" / "swarm.toml"):
@@ -136,7 +149,7 @@ def load(flags: Mapping[str, Any] | None = None, environ: Mapping[str, str] | No
         try:
             table = tomllib.loads(path.read_text(encoding="utf-8"))
         except (OSError, tomllib.TOMLDecodeError) as error:
-            raise invalid("SWARM_CONFIG", f"{path}: {error}") from error
+            raise invalid(CONFIG_VARIABLE, f"{path}: {error}") from error
         values.update(table)
         origin.update(dict.fromkeys(table, str(path)))
     for key in Settings.model_fields:

@@ -59,6 +59,29 @@ def test_settings_survive_the_way_through_the_environment(tmp_path: Path) -> Non
     assert load(environ=settings.environment()).settings == settings
 
 
+def test_a_file_in_the_folder_of_a_service_says_nothing_to_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "swarm.toml").write_text('worker_port = 9\nallowed_hosts = "elsewhere"\n')
+    settings = Settings()
+    monkeypatch.chdir(tmp_path)
+    for variable in ("", "swarm.toml", "relative/and/not/here.toml"):
+        environ = {"SWARM_CONFIG": variable, **settings.environment()}
+        assert load(environ=environ).settings == settings
+
+
+@pytest.mark.parametrize("source", ["flag", "environment", "file"])
+def test_a_models_path_is_told_from_where_the_user_stands(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, source: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "swarm.toml").write_text('model = "m.gguf"\n' if source == "file" else "")
+    environ = {"SWARM_MODEL": "m.gguf"} if source == "environment" else {}
+    loaded = load({"model": "m.gguf"} if source == "flag" else None, environ)
+    assert loaded.settings.model == str(tmp_path.resolve() / "m.gguf")
+    assert load({"model": "hf:a/b:m.gguf"}, {}).settings.model == "hf:a/b:m.gguf"
+
+
 def test_ports_follow_the_gateway_unless_given() -> None:
     settings = Settings(port=5000, consensus_port=9)
     assert settings.address("gateway") == "127.0.0.1:5000"
