@@ -64,4 +64,4 @@ train-model: setup ## Train the built-in model anew (needs deploy/built_in_model
 	@$(BIN)/python -m deploy.built_in_model.train $(ARGS)
 
 clean: ## Remove what was set up here (the state folder stays)
-	@rm -rf $(VENV) protos/gen build dist
+	@rm -rf $(VENV) .venv.lock protos/gen build dist

@@ -7,6 +7,8 @@ Each step is skipped when its stamp says that it has been done with the same inp
 from __future__ import annotations
 
 import argparse
+import contextlib
+import fcntl
 import hashlib
 import json
 import os
@@ -16,12 +18,13 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 VENV = ROOT / ".venv"
+LOCK = ROOT / ".venv.lock"
 ENGINE = "llama-cpp-python"
 OLDEST_PYTHON = (3, 11)
 NINJA_STEP = re.compile(r"\[(\d+)/(\d+)\]")
@@ -164,6 +167,21 @@ class Setup:
                 f"Python {platform.python_version()} is too old: at least 3.11 is needed. "
                 "Name another one with `make PYTHON=python3.12 …`."
             )
+        with self._alone():
+            self._steps()
+
+    @contextlib.contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Of two `make up` at once on a fresh checkout, one waits for the other's environment."""
+        with LOCK.open("w") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                self.report.say("This checkout is being set up already; waiting for it")
+                fcntl.flock(file, fcntl.LOCK_EX)
+            yield
+
+    def _steps(self) -> None:
         self._environment()
         packages, engine = split_lock((ROOT / "requirements.lock").read_text(encoding="utf-8"))
         dev_lock = (ROOT / "tests" / "requirements.lock").read_text(encoding="utf-8")
@@ -178,9 +196,7 @@ class Setup:
         self._step("project", self._project_inputs(), self._project)
 
     def _environment(self) -> None:
-        version = f"{sys.version_info.major}.{sys.version_info.minor}"
-        config = VENV / "pyvenv.cfg"
-        if self.python.exists() and config.exists() and f"version = {version}" in config.read_text():
+        if self._has_environment():
             return
         self.report.say(f"Making the environment .venv with Python {platform.python_version()}")
         result = subprocess.run(
@@ -191,6 +207,19 @@ class Setup:
                 "python -m venv failed; on Debian and Ubuntu it needs `apt install python3-venv`.\n"
                 + (result.stderr or result.stdout).strip()
             )
+
+    def _has_environment(self) -> bool:
+        """Whether .venv is whole, of this Python version and made at this place: scripts name their path.
+
+        pip comes last: without it the making was interrupted, or `ensurepip` is missing.
+        """
+        try:
+            config = (VENV / "pyvenv.cfg").read_text()
+        except OSError:
+            return False
+        version = f"version = {sys.version_info.major}.{sys.version_info.minor}."
+        whole = self.python.exists() and (VENV / "bin" / "pip").exists()
+        return whole and version in config and f"{VENV}\n" in config
 
     def _step(self, name: str, inputs: str, action: Callable[[], None]) -> None:
         stamps = self._stamps()

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+import threading
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
+from services.cli import bootstrap
 from services.cli.bootstrap import (
     ROOT,
     Machine,
+    Setup,
     SetupError,
     accelerator,
     cmake_flags,
@@ -74,3 +80,52 @@ def test_the_locks_hold_hashes_and_no_addresses(path: str) -> None:
     entries = [line for line in text.splitlines() if line and not line.startswith(" ")]
     assert all("==" in line for line in entries)
     assert text.count("--hash") >= len(entries)
+
+
+@pytest.fixture
+def venv(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A whole environment, as far as the set-up looks."""
+    folder = tmp_path / ".venv"
+    subprocess.run([sys.executable, "-m", "venv", "--clear", "--without-pip", str(folder)], check=True)
+    (folder / "bin" / "pip").touch()
+    monkeypatch.setattr(bootstrap, "VENV", folder)
+    monkeypatch.setattr(bootstrap, "LOCK", tmp_path / ".venv.lock")
+    return folder
+
+
+def test_a_whole_environment_is_kept(venv: Path) -> None:
+    assert Setup(dev=False)._has_environment()
+
+
+@pytest.mark.parametrize("what", ["interrupted before pip", "another Python", "moved", "none"])
+def test_any_other_environment_is_made_anew(
+    venv: Path, what: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    config = venv / "pyvenv.cfg"
+    match what:
+        case "interrupted before pip":
+            (venv / "bin" / "pip").unlink()
+        case "another Python":
+            version = f"version = {sys.version_info.major}.{sys.version_info.minor}."
+            config.write_text(config.read_text().replace(version, "version = 3.1."))
+        case "moved":
+            monkeypatch.setattr(bootstrap, "VENV", venv.rename(tmp_path / "elsewhere"))
+        case _:
+            config.unlink()
+    assert not Setup(dev=False)._has_environment()
+
+
+def test_of_two_set_ups_one_waits(venv: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    entered = threading.Event()
+
+    def second() -> None:
+        with Setup(dev=False)._alone():
+            entered.set()
+
+    with Setup(dev=False)._alone():
+        other = threading.Thread(target=second)
+        other.start()
+        assert not entered.wait(0.3)
+    assert entered.wait(10)
+    other.join()
+    assert "being set up already" in capsys.readouterr().out
