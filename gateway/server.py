@@ -59,10 +59,9 @@ class GatewayServer(uvicorn.Server):
                 server_header=False,
                 proxy_headers=False,
                 timeout_keep_alive=KEEP_ALIVE,
-                timeout_graceful_shutdown=None,
+                timeout_graceful_shutdown=int(drain + LAST_WORDS) + 1,
             )
         )
-        self.config.timeout_graceful_shutdown = int(drain + LAST_WORDS) + 1
         self._edge: Edge = app.state.edge
         self._drain = drain
 

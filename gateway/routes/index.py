@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from html import escape
+
 from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse
 
@@ -18,4 +20,4 @@ _PAGE = """<!doctype html>
 
 @router.get("/", include_in_schema=False)
 async def index(request: Request) -> HTMLResponse:
-    return HTMLResponse(_PAGE.format(base=str(request.base_url).rstrip("/")))
+    return HTMLResponse(_PAGE.format(base=escape(str(request.base_url).rstrip("/"))))

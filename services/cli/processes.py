@@ -1,4 +1,4 @@
-"""What runs on this box: deploy/processes.toml as records. Pure."""
+"""What runs on this box: deploy/processes.toml as records."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from services.common.settings import Settings
+from services.common.settings import ServiceName, Settings
 
 ROOT = Path(__file__).resolve().parents[2]
 PROCESSES = ROOT / "deploy" / "processes.toml"
@@ -18,7 +18,7 @@ PROCESSES = ROOT / "deploy" / "processes.toml"
 class Process:
     name: str
     module: str
-    address: Literal["gateway", "tool_server", "consensus", "discovery", "worker"]
+    address: ServiceName
     health: Literal["grpc", "http"]
     environment: dict[str, str] = field(default_factory=dict)
 

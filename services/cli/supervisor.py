@@ -41,6 +41,20 @@ def end_leftovers(files: Files) -> bool:
     return state is not None
 
 
+def spawn(settings: Settings, files: Files) -> subprocess.Popen[bytes]:
+    """A new supervisor, detached from this process: it leads as soon as it gets the lock."""
+    with files.log("supervisor").open("ab") as output:
+        return subprocess.Popen(
+            [sys.executable, "-m", "services.cli.supervisor"],
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            env={**os.environ, **settings.environment()},
+            cwd=processes.ROOT,
+            start_new_session=True,
+        )
+
+
 class Service:
     """One process and its life."""
 
@@ -151,16 +165,7 @@ class Supervisor:
     async def _keep_standby(self) -> None:
         while True:
             if self.standby is None or self.standby.poll() is not None:
-                with self.files.log("supervisor").open("ab") as output:
-                    self.standby = subprocess.Popen(  # noqa: ASYNC220 - returns at once
-                        [sys.executable, "-m", "services.cli.supervisor"],
-                        stdin=subprocess.DEVNULL,
-                        stdout=output,
-                        stderr=output,
-                        env={**os.environ, **self.settings.environment()},
-                        cwd=processes.ROOT,
-                        start_new_session=True,
-                    )
+                self.standby = spawn(self.settings, self.files)
                 self._tell()
             await asyncio.sleep(STANDBY_PAUSE)
 

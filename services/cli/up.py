@@ -3,25 +3,22 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
-from typing import Any, Literal, get_args
+from typing import Any, get_args
 
 import psutil
 from rich.console import Console
 
-from services.cli import health, locks, opencode, processes
+from services.cli import health, locks, opencode
 from services.cli.down import POLL, SUPERVISOR_PATIENCE, patience, stop
 from services.cli.lifecycle import State
 from services.cli.state import Files, SwarmState
+from services.cli.supervisor import spawn
 from services.common.errors import Reason, SwarmError
-from services.common.settings import Settings
-
-ServiceName = Literal["gateway", "tool_server", "consensus", "discovery", "worker"]
+from services.common.settings import ServiceName, Settings
 
 
 def taken_ports(settings: Settings) -> list[str]:
@@ -90,16 +87,7 @@ def _start(files: Files, settings: Settings, console: Console) -> subprocess.Pop
     # What an earlier run left behind would be read as this one's state.
     files.state.unlink(missing_ok=True)
     console.print(f"Starting the swarm: model {settings.model}, logs in {files.logs}")
-    with files.log("supervisor").open("ab") as output:
-        return subprocess.Popen(
-            [sys.executable, "-m", "services.cli.supervisor"],
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=output,
-            env={**os.environ, **settings.environment()},
-            cwd=processes.ROOT,
-            start_new_session=True,
-        )
+    return spawn(settings, files)
 
 
 def _give_up(leader: subprocess.Popen[bytes], files: Files, drain: float) -> None:

@@ -19,6 +19,8 @@ from services.common.errors import invalid
 ENVIRONMENT_PREFIX = "SWARM_"
 CONFIG_VARIABLE = "SWARM_CONFIG"
 
+ServiceName = Literal["gateway", "tool_server", "consensus", "discovery", "worker"]
+
 
 def default_home() -> Path:
     """$XDG_STATE_HOME/local-swarm, or ~/.local/state/local-swarm."""
@@ -91,7 +93,7 @@ class Settings(BaseModel):
             raise ValueError("only loopback is served for now (127.0.0.1 or ::1)")
         return value
 
-    def address(self, service: Literal["gateway", "tool_server", "consensus", "discovery", "worker"]) -> str:
+    def address(self, service: ServiceName) -> str:
         """host:port of a service of this box."""
         chosen = {
             "gateway": self.port,
