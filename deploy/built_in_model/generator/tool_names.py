@@ -6,6 +6,12 @@ that it has to copy them from the signature.
 
 from __future__ import annotations
 
+import json
+import re
+from functools import cache
+from pathlib import Path
+from typing import Any
+
 from deploy.built_in_model.generator.names import Names
 
 VERBS = {
@@ -105,6 +111,22 @@ EDIT_NOUNS = (
 )
 
 
+THESAURUS = Path(__file__).parent.parent / "toolsets" / "thesaurus.json"
+_PREPOSITION = re.compile(r"^(in|by|to|on|at|from|into|for|inside|within|a|the|off)_")
+
+
+@cache
+def _thesaurus() -> dict[str, Any]:
+    loaded: dict[str, Any] = json.loads(THESAURUS.read_text(encoding="utf-8"))
+    return loaded
+
+
+def _word_for(n: Names, capability: str, kind: str) -> str:
+    """A verb, an agent or a noun: the usual ones in four of ten cases, else any that the language has."""
+    usual = {"verbs": VERBS, "agents": AGENTS, "nouns": NOUNS}[kind][capability]
+    return n.pick(usual.split()) if n.chance(0.4) else n.pick(_thesaurus()[capability][kind])
+
+
 def spelled(n: Names, words: list[str]) -> str:
     """The words in one of the usual spellings: snake, camel, Pascal, kebab, joined, capital."""
     parts = [part for word in words for part in word.split("_")]
@@ -124,28 +146,31 @@ def spelled(n: Names, words: list[str]) -> str:
 
 def tool_name(n: Names, capability: str) -> str:
     """A telling name for a tool."""
-    verb, noun = n.pick(VERBS[capability].split()), n.pick(NOUNS[capability].split())
+    verb, noun = _word_for(n, capability, "verbs"), _word_for(n, capability, "nouns")
+    bare = _PREPOSITION.sub("", noun)
     x = n.rng.random()
-    if x < 0.5:
+    if x < 0.48:
         words = [verb, noun]
-    elif x < 0.6:
-        words = [noun, verb]
-    elif x < 0.66:
-        words = [verb, n.pick(("the", "a", "my", "one", "this")), noun]
-    elif x < 0.7:
-        words = [{"glob": "glob", "grep": n.pick(("grep", "rg"))}.get(capability, verb)]
-    elif x < 0.86:
+    elif x < 0.57:
+        words = [bare, verb]
+    elif x < 0.63:
+        words = [verb, n.pick(("the", "a", "my", "one", "this", "some", "any")), bare]
+    elif x < 0.67:
         words = [
-            noun.removeprefix("in_").removeprefix("by_").removeprefix("to_"),
-            n.pick(AGENTS[capability].split()),
+            {"glob": "glob", "grep": n.pick(("grep", "rg"))}.get(capability)
+            or n.pick(VERBS[capability].split())
         ]
+    elif x < 0.87:
+        words = [bare, _word_for(n, capability, "agents")]
     elif x < 0.9 and capability not in ("list", "glob", "grep"):
         words = [n.pick(AGENTS[capability].split())]
-    elif x < 0.95:
-        words = [n.word(), noun.removeprefix("in_").removeprefix("by_").removeprefix("to_")]
+    elif x < 0.94:
+        words = [n.word(), bare]
+    elif x < 0.97:
+        words = [verb, _word_for(n, capability, "nouns"), noun]
     else:
         words = [verb, noun, n.pick(("now", "tool", "x", "v2", "call", "action", "op", n.word()))]
-    if n.chance(0.3):
+    if n.chance(0.2):
         words.insert(n.rng.randint(0, len(words)), n.word())
     elif n.chance(0.12):
         words.insert(0, n.pick(("my", "fs", "tool", "mcp", "ws", "swarm", "local", n.syllables(), n.word())))
@@ -161,22 +186,32 @@ def invented_name(n: Names) -> str:
 
 def parameter(n: Names, kind: str) -> str:
     """A telling name for a parameter of a kind."""
-    if n.chance(0.5):
-        words = [n.pick(PARAMETERS[kind].split())]
+    x = n.rng.random()
+    wide = _thesaurus()["parameters"][kind]
+    if x < 0.3:
+        words = [n.pick(PARAMETERS[kind].split()) if n.chance(0.5) else n.pick(wide["nouns"])]
         if n.chance(0.25):
             words.insert(0, n.pick(("the", "input", "my", "arg", n.word(), n.word(), n.word())))
         elif n.chance(0.15):
             words.append(n.pick(("arg", "value", "in", n.word(), n.word())))
-    else:
+    elif x < 0.5:
         adjectives, nouns = _ADJECTIVES[kind]
         words = [n.pick(adjectives.split()), n.pick(nouns.split())]
+    elif x < 0.8:
+        words = [n.pick(wide["adjectives"]), n.pick(wide["nouns"])]
+    else:
+        words = [n.pick(wide["phrases"])]
     return spelled(n, words).replace("-", "_") if len(words) > 1 or n.chance(0.1) else words[0]
 
 
 def old_and_new(n: Names) -> tuple[str, str]:
     """The names of the parameters for the text to be replaced and for its replacement, in one spelling."""
-    old, new = EDIT_WORDS[n.rng.randrange(len(EDIT_WORDS))].split()
-    noun = n.pick(EDIT_NOUNS)
+    if n.chance(0.4):
+        old, new = EDIT_WORDS[n.rng.randrange(len(EDIT_WORDS))].split()
+    else:
+        pairs = _thesaurus()["edit_pairs"]
+        old, new = pairs[n.rng.randrange(len(pairs))]
+    noun = "" if "_" in old else n.pick(EDIT_NOUNS)
     state = n.rng.getstate()
     first = spelled(n, [old, noun] if noun else [old])
     n.rng.setstate(state)
