@@ -371,7 +371,7 @@ def main() -> int:
     parser.add_argument("--dev", action="store_true", help="also what the tests need")
     try:
         Setup(dev=parser.parse_args().dev).run()
-    except SetupError as error:
+    except (SetupError, OSError) as error:
         print(f"\nsetup: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:

@@ -24,17 +24,22 @@ def patience(drain: float) -> float:
 def stop(files: Files, drain: float) -> bool:
     """Stops the swarm of this home and waits until it is gone. False when none was running."""
     state = _state(files)
-    if state is None:
-        files.clear()
-        return False
+    if state is not None:
+        _end(files, state, drain)
+    files.clear()
+    if not locks.is_held(files.starting):
+        # Of an `up` that was killed.
+        files.starting.unlink(missing_ok=True)
+    return state is not None
+
+
+def _end(files: Files, state: SwarmState, drain: float) -> None:
     if pids.alive(state.pid, state.started):
         pids.end(state.pid, state.started, signal.SIGTERM, patience(drain))
     else:
         # The other one is about to lead: let nobody take over from here on.
         pids.end(state.standby_pid, state.standby_started, signal.SIGTERM, patience(drain))
     _kill_what_is_left(files.read() or state)
-    files.clear()
-    return True
 
 
 def _state(files: Files) -> SwarmState | None:

@@ -11,6 +11,8 @@ from services.cli import health
 # OpenCode compacts at window minus output limit: a quarter for the output leaves room for the prompt.
 OUTPUT_SHARE = 4
 LARGEST_OUTPUT = 32_000
+# It runs tools itself and refuses a client's; OpenCode sends its own with every request.
+AGENT_MODEL = "local-swarm-agent"
 
 
 def served_models(base_url: str) -> list[dict[str, Any]]:
@@ -23,6 +25,8 @@ def config(base_url: str, models: list[dict[str, Any]]) -> dict[str, Any]:
     """A complete OpenCode configuration: our provider, its models with their limits, nothing remote."""
     entries = {}
     for model in models:
+        if model["id"] == AGENT_MODEL:
+            continue
         window = int(model.get("context_length") or 0) or 4096
         output = min(LARGEST_OUTPUT, max(256, window // OUTPUT_SHARE))
         entries[model["id"]] = {"name": model["id"], "limit": {"context": window, "output": output}}

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from services.cli.pids import alive
+from services.common.errors import Reason, SwarmError
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,8 +48,15 @@ class Files:
         self.state = self.run / "state.json"
 
     def make(self) -> None:
+        """Raises SwarmError UNAVAILABLE naming a folder that cannot be made."""
         for folder in (self.run, self.logs):
-            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            try:
+                folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            except OSError as error:
+                raise SwarmError(
+                    Reason.UNAVAILABLE,
+                    f"cannot make the folder {folder}: {error.strerror}. SWARM_HOME names another place",
+                ) from error
 
     def log(self, service: str) -> Path:
         return self.logs / f"{service}.log"

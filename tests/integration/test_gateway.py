@@ -390,6 +390,7 @@ async def test_without_consensus_everything_is_503() -> None:
 
 async def test_the_front_page_says_where_the_endpoint_is(up: Running) -> None:
     assert f"{up.url}/v1" in (await up.get("/")).text
+    assert "<b>" not in (await up.get("/", headers={"host": "localhost:<b>"})).text
 
 
 # --- lifetimes --------------------------------------------------------------------------------------------

@@ -11,6 +11,7 @@ MODELS = [
     {"id": "local-swarm", "context_length": 2048},
     {"id": "big", "context_length": 131072},
     {"id": "odd"},
+    {"id": "local-swarm-agent", "context_length": 2048},
 ]
 
 
@@ -23,6 +24,7 @@ def test_limits_follow_the_models() -> None:
     assert limits["big"] == {"context": 131072, "output": 32000}
     for limit in limits.values():
         assert 0 < limit["output"] < limit["context"]
+    assert "local-swarm-agent" not in limits, "it refuses requests with tools, and OpenCode sends no others"
     assert config["enabled_providers"] == ["local-swarm"]
     assert config["autoupdate"] is False
 

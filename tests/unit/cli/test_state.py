@@ -7,8 +7,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from services.cli.pids import own_start
 from services.cli.state import Files, ServiceState, SwarmState
+from services.common.errors import SwarmError
 
 
 def state(pid: int, started: float, **more: object) -> SwarmState:
@@ -36,6 +39,12 @@ def test_a_dead_supervisor_is_not_running_unless_one_stands_by(tmp_path: Path) -
     assert files.running() is None
     files.write(state(child.pid, 0.0, standby_pid=os.getpid(), standby_started=own_start()))
     assert files.running() is not None
+
+
+def test_a_home_that_cannot_be_made_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(SwarmError, match="file/home"):
+        Files(tmp_path / "file" / "home").make()
 
 
 def test_garbage_is_no_state(tmp_path: Path) -> None:
