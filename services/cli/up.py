@@ -20,6 +20,9 @@ from services.cli.supervisor import spawn
 from services.common.errors import Reason, SwarmError
 from services.common.settings import ServiceName, Settings
 
+# Attached, it asks for days.
+ATTACHED_POLL = 0.5
+
 
 def taken_ports(settings: Settings) -> list[str]:
     """A line for each of our ports that somebody else listens on."""
@@ -104,7 +107,7 @@ def _give_up(leader: subprocess.Popen[bytes], files: Files, drain: float) -> Non
 def _stay(files: Files) -> None:
     """Until the swarm is down, whoever leads it meanwhile."""
     while files.running() is not None:
-        time.sleep(POLL)
+        time.sleep(ATTACHED_POLL)
 
 
 def _adopt(state: SwarmState, files: Files, settings: Settings, console: Console) -> int:

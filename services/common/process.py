@@ -15,7 +15,8 @@ import structlog
 from services.common import logging, settings
 from services.common.errors import SwarmError
 
-# sysexits.h EX_CONFIG: starting again would fail in the same way, so the supervisor does not try.
+# sysexits.h EX_CONFIG: starting again would fail in the same way, so the supervisor does not try, unless
+# the service had run steadily before.
 EXIT_CANNOT_START = 78
 
 # The supervisor's process id, set for the processes that must not outlive it.
