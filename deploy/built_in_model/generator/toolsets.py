@@ -171,7 +171,7 @@ def _roles(n: Names, capability: str, style: str, path: str) -> tuple[dict[str, 
     if capability == "fetch":
         return {"url": take("url", "url", taken)}, ()
     if capability == "list":
-        return {"path": take("path", "dir", taken)}, ("path",) if n.chance(0.15) else ()
+        return {"path": take("path", "dir", taken)}, ("path",) if n.chance(0.35 if made_up else 0.15) else ()
     if capability == "glob":
         return {"pattern": take("pattern", "wild", taken)}, ()
     if capability == "grep":
@@ -274,7 +274,7 @@ def mixed(n: Names, style: str, size: tuple[int, int] = (3, 8)) -> ToolSet:
         options = table("held_out" if style == "held_out" else "known")[capability]["names"]
         if style == "held_out":
             name = _unused(n, options, names)
-        elif style == "made_up" and n.chance(0.85):
+        elif style == "made_up" and n.chance(0.95):
             shown = " ".join(roles.values()).lower()
             telling = any(hint in shown for hint in TELLING[capability])
             if telling and n.chance(0.28):
