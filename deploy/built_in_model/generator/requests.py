@@ -67,6 +67,7 @@ OPPOSITES = {
     "1": "0",
 }
 _SIMPLE = re.compile(r"\w+")
+_BARE = re.compile(r"[\w.-]+( ?(=|:|==) ?[\w./-]+)?")  # what people do not put into quotes
 
 
 @dataclass
@@ -199,7 +200,7 @@ def _shown(n: Names, intent: str, template: str, slots: dict[str, str]) -> tuple
         elif "\n" in slots["text"] and n.chance(0.7):
             shown["text"] = "\n" + slots["text"]
     if intent == "edit":
-        simple = re.fullmatch(r"[\w.-]+", slots["old"]) and re.fullmatch(r"[\w.-]+", slots["new"])
+        simple = all(_BARE.fullmatch(slots[side]) for side in ("old", "new"))
         if not (simple and n.chance(0.5)):
             marks = [m for m in '""\'`' if m not in slots["old"] + slots["new"]]
             if marks:
