@@ -19,7 +19,6 @@ import jsonschema
 import referencing
 from jsonschema.protocols import Validator
 from jsonschema.validators import extend, validator_for
-from referencing.exceptions import Unresolvable
 
 from services.common.chat import Tool, ToolCall
 from services.common.errors import invalid
@@ -91,8 +90,8 @@ class _Check:
     def problem(self, arguments: dict[str, Any]) -> str | None:
         try:
             error = next(iter(self.validator.iter_errors(arguments)), None)
-        except (Unresolvable, RecursionError, re.error) as broken:
-            return f"its schema cannot be applied ({broken})"
+        except Exception as broken:  # the schema is the client's: whatever it raises is its failure
+            return shorten(f"its schema cannot be applied ({type(broken).__name__}: {broken})", 200)
         if error is None:
             return None
         place = "".join(f".{each}" if isinstance(each, str) else f"[{each}]" for each in error.absolute_path)
@@ -108,6 +107,8 @@ def _check_for(parameters_json: str) -> _Check:
         raise ValueError(f"parameters are no JSON ({error})") from error
     if not isinstance(schema, dict):
         raise ValueError("parameters: expected a JSON Schema object")
+    if not isinstance(schema.get("$schema", ""), str):
+        raise ValueError("$schema: expected the address of a JSON Schema draft")
     draft: Any = validator_for(schema, default=jsonschema.Draft202012Validator)
     try:
         draft.check_schema(schema, format_checker=_NO_FORMATS)

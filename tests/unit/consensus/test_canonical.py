@@ -149,7 +149,7 @@ class TestInvalid:
 class TestSchemas:
     @pytest.mark.parametrize(
         "schema",
-        ["{", "[]", "1", '{"type":"strin"}', '{"properties":5}', "[" * 100_000],
+        ["{", "[]", "1", '{"type":"strin"}', '{"properties":5}', '{"$schema":5}', "[" * 100_000],
         ids=lambda text: text[:20],
     )
     def test_what_is_no_schema_is_refused(self, schema: str) -> None:
@@ -177,6 +177,20 @@ class TestSchemas:
         schema = {"properties": {"a": {"$ref": reference}}} if reference != "#" else {"$ref": "#"}
         box = Toolbox([Tool("t", "", json.dumps(schema))])
         assert "schema cannot be applied" in problem('{"a":1}', "t", box)
+
+    @pytest.mark.parametrize(
+        "schema",
+        [
+            {"properties": {"a": {"multipleOf": 0.5}}},
+            {"properties": {"a": {"$ref": "#/title"}}, "title": "no schema"},
+            {"properties": {"a": {"$ref": "#/allOf/x"}}, "allOf": [{}]},
+            {"$schema": "http://json-schema.org/draft-03/schema#", "properties": {"a": {"disallow": "x"}}},
+        ],
+        ids=str,
+    )
+    def test_a_schema_that_breaks_the_check_makes_the_call_invalid(self, schema: dict[str, Any]) -> None:
+        box = Toolbox([Tool("t", "", json.dumps(schema))])
+        assert "schema cannot be applied" in problem('{"a":1' + "0" * 400 + "}", "t", box)
 
     def test_patterns_are_checked_if_they_can_be_read(self) -> None:
         schema = {"properties": {"a": {"pattern": "^x"}, "b": {"pattern": "\\p{L}"}}}
