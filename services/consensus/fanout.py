@@ -182,9 +182,17 @@ class Fanout:
         request = replace(self._request, candidates=len(lane.candidates), sampling=sampling)
         timeout = max(0.0, self._deadline - asyncio.get_running_loop().time())
         error: SwarmError | None = None
+        begun = False
         try:
             async with aclosing(lane.worker.chat(request, timeout)) as events:
                 async for event in events:
+                    if not begun and not isinstance(event, Accepted):
+                        # Nothing may be shown before it, so a vote without it would never be over.
+                        raise SwarmError(
+                            Reason.WORKER_LOST,
+                            f"Worker {lane.worker.name} answered without accepting the request first.",
+                        )
+                    begun = True
                     await self._queue.put(_arrival(lane, event))
         except SwarmError as failed:
             error = failed

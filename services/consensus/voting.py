@@ -156,20 +156,25 @@ class Round:
         """Another candidate leads, if the client has seen nothing of the answer and there is one."""
         if self.shown is not None:
             raise worker_lost(self.drafts[self.leader].worker, error)
-        heirs = [each for each in sorted(self.drafts) if self._cast.get(each, _ALIVE).kind is not Kind.LOST]
+        heirs = [each for each in sorted(self.drafts) if self._can_lead(each)]
         heirs = heirs if error.reason not in _FINAL or self._announced else []
         if not heirs:
             begun = self._live and self._announced
             raise worker_lost(self.drafts[self.leader].worker, error) if begun else error
         self.leader = heirs[0]
         draft = self.drafts[self.leader]
+        if draft.finished is not None:
+            self._bound_the_wait()
         if not self._live:
             return
         yield from self._announce(self.leading)
         if draft.content:
             yield self._spoken(draft, draft.content, reasoning=False)
-        if draft.finished is not None:
-            self._bound_the_wait()
+
+    def _can_lead(self, candidate: int) -> bool:
+        """It is not lost, nor was it stopped in the middle because the vote was decided."""
+        vote = self._cast.get(candidate)
+        return not self._alone if vote is None else vote.kind is not Kind.LOST
 
     def _bound_the_wait(self) -> None:
         self._polls_close = asyncio.get_running_loop().time() + self._round_timeout
@@ -184,7 +189,6 @@ class Round:
                 self._vote(_lost(draft))
 
 
-_ALIVE = Vote(-1, "", Kind.WORDS)
 # The request's own fault, or its end: no other candidate can do better.
 _FINAL = frozenset(
     {

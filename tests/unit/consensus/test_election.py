@@ -88,7 +88,9 @@ def usage(cached: int = 0) -> Usage:
     return Usage(20, cached, 99)
 
 
-def election(voters: int, *workers: Worker) -> AsyncGenerator[DecideEvent, None]:
+def election(
+    voters: int, *workers: Worker, round_timeout: float = 60.0
+) -> AsyncGenerator[DecideEvent, None]:
     loop = asyncio.get_running_loop()
     return Election(
         chat=ChatRequest("tiny", (Message(Role.USER, "go"),)),
@@ -97,7 +99,7 @@ def election(voters: int, *workers: Worker) -> AsyncGenerator[DecideEvent, None]
         toolbox=Toolbox([Tool("bash")]),
         strategy=ToolVote(),
         pulse=Pulse(60.0),
-        round_timeout=60.0,
+        round_timeout=round_timeout,
     ).events(loop.time() + 5.0)
 
 
@@ -142,6 +144,39 @@ async def test_whoever_takes_over_says_at_once_what_it_has_already(finished: boo
         late.set()
         assert await waiting == Spoken(0, accepted("heir"))
         assert await anext(events) == Spoken(0, ContentDelta(0, "Here."))
+
+
+async def test_whoever_was_stopped_by_the_verdict_does_not_take_over() -> None:
+    late = asyncio.Event()
+    leading = Worker("leading", [late, FULL])
+    slow = Worker("slow", [accepted("slow"), ContentDelta(0, "I th"), asyncio.Event()])
+    others = [Worker(name, [accepted(name), *words(0, f"{name}."), usage()]) for name in "abc"]
+
+    async def answer() -> list[DecideEvent]:
+        return [event async for event in election(5, leading, slow, *others)]
+
+    async with asyncio.timeout(2), asyncio.TaskGroup() as tasks:
+        answered = tasks.create_task(answer())
+        await slow.closed.wait()
+        late.set()
+    assert said(answered.result())[0] == accepted("a")
+    assert text(answered.result()) == "a."
+
+
+async def test_the_wait_for_votes_is_bounded_too_when_another_leads_a_further_round() -> None:
+    late = asyncio.Event()
+    leading = Worker("leading", [accepted(), *call(0, "a"), usage()], [late, FULL])
+    heir = Worker("heir", [accepted(), *call(0, "b"), usage()], [accepted(), *words(0), late, usage()])
+    third = Worker("third", [accepted(), *call(0, "c"), usage()], [accepted(), asyncio.Event()])
+
+    async def answer() -> list[DecideEvent]:
+        return [event async for event in election(3, leading, heir, third, round_timeout=0.05)]
+
+    async with asyncio.timeout(2), asyncio.TaskGroup() as tasks:
+        answered = tasks.create_task(answer())
+        await heir.waits.wait()
+        late.set()
+    assert "did not agree" in text(answered.result())
 
 
 async def test_the_leader_ends_its_sentence_although_the_call_is_decided() -> None:
@@ -243,4 +278,12 @@ async def test_a_candidate_that_nobody_asked_for_makes_its_worker_lost() -> None
     worker = Worker("w", [accepted(), *words(7)])
     with pytest.raises(SwarmError, match="candidate 7, which nobody asked for") as caught:
         _ = [event async for event in election(2, worker)]
+    assert caught.value.reason is Reason.WORKER_LOST
+
+
+async def test_a_worker_that_answers_without_accepting_is_lost() -> None:
+    worker = Worker("w", [*words(0), *words(1), asyncio.Event()])
+    async with asyncio.timeout(2):
+        with pytest.raises(SwarmError, match="without accepting the request") as caught:
+            _ = [event async for event in election(2, worker)]
     assert caught.value.reason is Reason.WORKER_LOST
