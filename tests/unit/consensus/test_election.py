@@ -88,9 +88,7 @@ def usage(cached: int = 0) -> Usage:
     return Usage(20, cached, 99)
 
 
-def election(
-    voters: int, *workers: Worker, round_timeout: float = 60.0
-) -> AsyncGenerator[DecideEvent, None]:
+def election(voters: int, *workers: Worker, round_timeout: float = 60.0) -> AsyncGenerator[DecideEvent, None]:
     loop = asyncio.get_running_loop()
     return Election(
         chat=ChatRequest("tiny", (Message(Role.USER, "go"),)),
