@@ -41,12 +41,17 @@ class Core:
         limits: Limits,
         clock: Callable[[], float] = monotonic,
         on_ended: Callable[[Job], None] = lambda job: None,
+        news: Callable[[], bool] = lambda: False,
     ) -> None:
-        """`on_ended` hears of every job that is over, on the engine's thread."""
+        """`on_ended` hears of every job that is over, on the engine's thread.
+
+        `news`: somebody wants something of the thread; a prefill does not begin before it is heard.
+        """
         self._backend = backend
         self._limits = limits
         self._clock = clock
         self._on_ended = on_ended
+        self._news = news
         self._chunks = scheduler.ChunkSizer(limits)
         self._sequences = Sequences(backend)
         self._jobs: dict[int, Job] = {}
@@ -102,7 +107,10 @@ class Core:
     # -- one step ----------------------------------------------------------------------------------
 
     def step(self) -> bool:
-        """Admits, decodes one batch, samples and hands over. False: there was nothing to do."""
+        """Admits, decodes one batch, samples and hands over. False: there was nothing to do.
+
+        Nothing is decoded when there is news.
+        """
         self._admit()
         shares = self._plan()
         if not shares:
@@ -119,6 +127,10 @@ class Core:
         ]
         prompts = [(candidate, tokens) for candidate, tokens in batch if candidate.pending > 1]
         self.prefilling = frozenset(candidate.key[0] for candidate, _ in prompts)
+        if prompts and self._news():
+            # Whoever cancelled before the line above could not see that a decode had to be interrupted.
+            self.prefilling = frozenset()
+            return True
         started = self._clock()
         outcome = self._backend.decode(slices)
         seconds = self._clock() - started

@@ -47,8 +47,13 @@ class Engine:
         self._sequences = capacity.sequences
         self._queue = queue
         self._on_failure = on_failure
-        self._core = Core(backend, limits or Limits(batch=capacity.batch), on_ended=self._ended)
         self._inbox: SimpleQueue[Callable[[], None]] = SimpleQueue()
+        self._core = Core(
+            backend,
+            limits or Limits(batch=capacity.batch),
+            on_ended=self._ended,
+            news=lambda: not self._inbox.empty(),
+        )
         self._lock = threading.Lock()
         self._open: dict[int, Job] = {}
         self._next_order = 0

@@ -11,7 +11,7 @@ import pytest
 
 from services.common.errors import Reason, SwarmError
 from services.inference_worker.backends.base import BackendFailure, Slice
-from services.inference_worker.engine.jobs import Ended, Generated, Output, Submission
+from services.inference_worker.engine.jobs import Ended, Generated, Job, Output, Submission
 from services.inference_worker.engine.loop import Engine
 from tests.fakes.backend import GREEDY, FakeBackend, ToyModel
 
@@ -224,6 +224,27 @@ class TestCancelling:
         chunks = [batch for batch in backend.batches if len(batch[0].tokens) == backend.capacity.batch]
         assert len(chunks) == 1
         assert backend.interrupted == 1
+
+    def test_a_prefill_that_is_cancelled_while_it_is_planned_is_not_begun(self) -> None:
+        backend = FakeBackend(cells=8192)
+        reader = Reader()
+        jobs: list[Job] = []
+        submitted = threading.Event()
+        drop = backend.drop
+
+        def cancelling_drop(sequence: int) -> None:
+            # The job gets its sequence: this step has read all messages and works on nothing yet.
+            assert submitted.wait(TIMEOUT)
+            if jobs:
+                engine.cancel(jobs.pop())
+            drop(sequence)
+
+        backend.drop = cancelling_drop  # type: ignore[method-assign]
+        with running(backend, context=8000) as engine:
+            jobs.append(engine.submit(submission("p" * 5000, reader)))
+            submitted.set()
+            assert reader.error() is not None
+        assert backend.batches == []
 
     def test_a_stream_is_not_interrupted_for_others(self) -> None:
         backend = FakeBackend(cells=8192)
