@@ -47,7 +47,10 @@ class Capacity:
 
 @dataclass(frozen=True, slots=True)
 class SamplerSpec:
-    """One candidate's sampling; temperature 0 is greedy. top_k 0, top_p 1, min_p 0, penalties 0: off."""
+    """One candidate's sampling; temperature 0 is greedy. top_k 0, top_p 1, min_p 0, penalties 0: off.
+
+    `seed` is from 0 to 2**32 - 2.
+    """
 
     temperature: float
     top_k: int = 0

@@ -12,7 +12,8 @@ from services.inference_worker.backends.base import SamplerSpec
 
 # Candidates behind the leader are drawn at least this warm, or they would be copies of it.
 _CANDIDATE_TEMPERATURE = 0.6
-_SEED_MASK = 0xFFFF_FFFF
+# One less than fits 32 bits: the highest number asks llama.cpp to draw a seed at random.
+_SEEDS = 0xFFFF_FFFF
 _MAX_STOPS = 16
 
 _random = SystemRandom()
@@ -85,7 +86,7 @@ def specs(sampling: Sampling, recommendation: Recommendation, candidates: int) -
             min_p=min_p,
             frequency_penalty=sampling.frequency_penalty or 0.0,
             presence_penalty=sampling.presence_penalty or 0.0,
-            seed=(seed + candidate) & _SEED_MASK,
+            seed=(seed + candidate) % _SEEDS,
         )
         for candidate in range(candidates)
     ]

@@ -28,10 +28,15 @@ def test_a_wish_holds_for_all_candidates() -> None:
         assert (each.frequency_penalty, each.presence_penalty) == (1.0, 0.0)
 
 
-def test_seeds_count_up_and_stay_in_32_bits() -> None:
+def test_seeds_count_up() -> None:
     assert [each.seed for each in specs(Sampling(seed=7), RECOMMENDED, 3)] == [7, 8, 9]
-    assert [each.seed for each in specs(Sampling(seed=2**32 - 1), RECOMMENDED, 2)] == [2**32 - 1, 0]
-    assert 0 <= specs(Sampling(seed=-5), RECOMMENDED, 1)[0].seed < 2**32
+
+
+@pytest.mark.parametrize("seed", [-1, -5, 2**32 - 2, 2**32 - 1, 2**63 - 1])
+def test_no_seed_becomes_the_number_that_means_a_random_one(seed: int) -> None:
+    seeds = [each.seed for each in specs(Sampling(seed=seed), RECOMMENDED, 3)]
+    assert all(0 <= each < 2**32 - 1 for each in seeds)
+    assert len(set(seeds)) == 3
 
 
 def test_a_missing_seed_is_drawn() -> None:
