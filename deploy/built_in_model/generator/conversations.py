@@ -7,7 +7,6 @@ import random
 from typing import Any
 
 from deploy.built_in_model.generator import requests, special
-from deploy.built_in_model.generator.asking import ask
 from deploy.built_in_model.generator.drawing import (
     SYSTEMS,
     Conversation,
@@ -20,8 +19,6 @@ from deploy.built_in_model.generator.exchanges import (
     chain,
     exchange,
     follow_up,
-    say,
-    user,
 )
 from deploy.built_in_model.generator.names import Names
 from deploy.built_in_model.generator.texts import sentence
@@ -38,11 +35,12 @@ def generate(seed: int, split: Split = "train") -> Conversation:
     x = n.rng.random()
     if x < 0.03:
         return Conversation(special.title(n), [], "title")
-    if x < 0.09:
+    if x < 0.075:
         tools, more = special.custom(n)
         return Conversation(messages + more, tools.tools, "custom")
     if x < 0.115:
-        messages += special.without_tools(n)
+        for _ in range(n.pick_int((1, 1, 2, 3))):
+            messages += special.without_tools(n)
         return Conversation(messages, [], "no_tools")
     tools = draw_tools(n, split)
     for _ in range(n.rng.choice((1, 2, 3, 3, 4, 4) if tools.kind == "opencode" else (2, 3, 4, 4, 5))):
@@ -59,10 +57,9 @@ def _next(n: Names, tools: ToolSet) -> list[dict[str, Any]]:
         return special.small_talk(n, "greet")
     if y < 0.06:
         return special.small_talk(n, "identity")
-    if y < 0.075:
-        question = n.pick(special.OPEN_QUESTIONS).replace("{w}", n.word()).replace("{v}", n.word())
-        return [user(ask(n, question, {})), say(special.UNKNOWN)]
-    if y < 0.135 and (steps := chain(n, tools)):
+    if y < 0.08:
+        return special.beyond(n)
+    if y < 0.15 and (steps := chain(n, tools)):
         return steps
     request = requests.make(n, tools, fitting_intent(n, tools, must_call=n.chance(0.6)))
     out = exchange(n, tools, request)

@@ -98,7 +98,7 @@ def chain(n: Names, tools: ToolSet) -> list[dict[str, Any]] | None:
     first, second = pairs[n.rng.randrange(len(pairs))]
     again = n.chance(0.4)
     if again:
-        first, second = n.pick(("write_quoted", "write_quoted", "edit", "touch")), "it"
+        first, second = n.pick(("write_quoted", "write_quoted", "write_plain", "edit", "touch")), "it"
     if not tools.has("run") or not tools.has("read") or not tools.has("write") or not tools.has("edit"):
         return None
     a = _part(n, tools, first)
@@ -118,7 +118,10 @@ def chain(n: Names, tools: ToolSet) -> list[dict[str, Any]] | None:
         )
     )
     second_text = b.text[:1].lower() + b.text[1:] if not b.text.startswith("I ") else b.text
-    text = a.text.rstrip(".!") + joint + second_text
+    if first == "write_plain":  # the text runs up to the words that name the second step
+        text = a.text + n.pick((" and ", ", and ", " and then ", ", then ", ", and then ")) + second_text
+    else:
+        text = a.text.rstrip(".!") + joint + second_text
     one, two = results.make(n, a), results.make(n, b)
     out = [user(text), call_message(a.call), tool_message(one.result)]
     if one.failed:

@@ -40,6 +40,21 @@ OPEN_QUESTIONS = (
     "world|what is the best {w}"
 ).split("|")
 
+OPEN_WORK = (
+    "fix the bug in the {w} code|fix the bug|refactor the {w} module|implement a {w} feature|optimize "
+    "the {w} code|make it faster|"
+    "add tests for the {w} class|write a function that sorts {w}|write a program that prints {w}|"
+    "review my code|improve the {w}|"
+    "build a website for {w}|write a {w} game|add error handling to {w}|document the {w} api|port the "
+    "{w} to rust|clean up the code|"
+    "why does the {w} test fail|what is wrong with my code|debug the {w} service|design a {w} "
+    "database|set up the {w} project|"
+    "find the bug in my {w} program|make the {w} prettier|delete everything|delete all files|solve "
+    "this {w} puzzle|plan my {w} trip|"
+    "translate the {w} docs into {v}|how can I make the {w} faster|think about {w}|do the {w} thing|"
+    "continue|go on|do it|help me with my {w}"
+).split("|")
+
 CUSTOM_VERBS = (
     "get find create update show send start stop open close check lookup add remove set play schedule "
     "cancel book order track"
@@ -170,14 +185,20 @@ def title_of(request: Request) -> str:
     return names[request.intent].format(**s)
 
 
+def beyond(n: Names) -> list[dict[str, Any]]:
+    """A question about the world, or work that is beyond the model."""
+    asked = n.pick(OPEN_QUESTIONS if n.chance(0.65) else OPEN_WORK)
+    return [user(ask(n, asked.replace("{w}", n.word()).replace("{v}", n.word()), {})), say(UNKNOWN)]
+
+
 def without_tools(n: Names) -> list[dict[str, Any]]:
+    """An exchange without any tools."""
     x = n.rng.random()
-    if x < 0.25:
+    if x < 0.15:
         return small_talk(n, "greet")
-    if x < 0.55:
+    if x < 0.35:
         return small_talk(n, "identity")
-    if x < 0.7:
-        question = n.pick(OPEN_QUESTIONS).replace("{w}", n.word()).replace("{v}", n.word())
-        return [user(ask(n, question, {})), say(UNKNOWN)]
+    if x < 0.45:
+        return beyond(n)
     request = requests.make(n, opencode(n), requests.draw_intent(n))
     return [user(request.text), say(NO_TOOLS)]
