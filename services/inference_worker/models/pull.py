@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
+import os
 import re
 import shutil
 import threading
@@ -94,18 +95,29 @@ class _Pull:
         for stale in self._target.parent.glob(f"{self._target.name}.*.part"):
             if stale != partial:
                 stale.unlink()
+        while not self._pull_into(partial, size, etag, report, stop, pause):
+            pass
+        return self._target
+
+    def _pull_into(
+        self, partial: Path, size: int, etag: str, report: Report, stop: threading.Event, pause: float
+    ) -> bool:
+        """False: it must be begun anew, because another worker has thrown this partial file away."""
         with partial.open("ab") as file:
-            # Another worker may be pulling the same file; whoever waited finds it complete.
+            # Another worker may be pulling the same file. It holds the lock until the file has its name.
             fcntl.flock(file, fcntl.LOCK_EX)
             if self._target.is_file():
-                return self._target
-            if file.tell() > size:
+                return True
+            if not os.fstat(file.fileno()).st_nlink:
+                return False
+            # To where the other has come, if it was stopped.
+            if file.seek(0, os.SEEK_END) > size:
                 _empty(file)
             self._check_disk(size - file.tell())
             self._transfer(file, size, report, stop, pause)
-        self._verify(partial, etag)
-        partial.replace(self._target)
-        return self._target
+            self._verify(partial, etag)
+            partial.replace(self._target)
+        return True
 
     def _ask(self) -> tuple[int, str]:
         """Size and etag. Nothing else is learned here, so no request for content is made for nothing."""

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from io import BufferedReader
 from pathlib import Path
 from random import Random
+from types import SimpleNamespace
+from typing import Any, BinaryIO
 
 import pytest
 
@@ -155,6 +160,80 @@ def test_all_parts_of_a_split_model_are_pulled(hub: Hub, tmp_path: Path) -> None
     path = run(hub, tmp_path, HubFile("owner/repo", "q4/part-00001-of-00002.gguf"))
     assert path.name == "part-00001-of-00002.gguf"
     assert path.with_name("part-00002-of-00002.gguf").read_bytes() == CONTENT[1000:2000]
+
+
+class TestTwoWorkersPullTheSame:
+    """The second begins while the first has come to the middle, and waits for its lock."""
+
+    @pytest.fixture
+    def second_waits(self, monkeypatch: pytest.MonkeyPatch) -> threading.Event:
+        waits = threading.Event()
+        calls: list[int] = []
+
+        def flock(file: BinaryIO, operation: int) -> None:
+            calls.append(operation)
+            if len(calls) == 2:
+                waits.set()
+            fcntl.flock(file, operation)
+
+        monkeypatch.setattr(pull_module, "fcntl", SimpleNamespace(flock=flock, LOCK_EX=fcntl.LOCK_EX))
+        return waits
+
+    def pull_twice(
+        self,
+        hub: Hub,
+        folder: Path,
+        second_waits: threading.Event,
+        meanwhile: Callable[[threading.Event], None],
+    ) -> tuple[Future[Path], Future[Path]]:
+        """`meanwhile` is called in the middle of the first pull, with what stops it."""
+        stop = threading.Event()
+        with ThreadPoolExecutor(2) as threads:
+            second: list[Future[Path]] = []
+
+            def report(file: str, done: int, total: int) -> None:
+                if done > total // 2 and not second:
+                    second.append(threads.submit(run, hub, folder))
+                    assert second_waits.wait(10)
+                    meanwhile(stop)
+
+            first = threads.submit(pull, FILE, folder, report, endpoint=hub.endpoint, stop=stop, pause=0.0)
+            wait([first])
+        return first, second[0]
+
+    def test_one_pull_serves_both(self, hub: Hub, tmp_path: Path, second_waits: threading.Event) -> None:
+        first, second = self.pull_twice(hub, tmp_path, second_waits, lambda stop: None)
+        assert first.result() == second.result()
+        assert first.result().read_bytes() == CONTENT
+        assert len([each for each in hub.downloads if each.path.startswith("/data/")]) == 1
+
+    def test_nobody_else_writes_before_the_file_has_its_name(
+        self, hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        digest = hashlib.file_digest
+
+        def checked(file: BufferedReader, name: str) -> Any:
+            with pytest.raises(BlockingIOError):
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return digest(file, name)
+
+        monkeypatch.setattr("hashlib.file_digest", checked)
+        assert run(hub, tmp_path).read_bytes() == CONTENT
+
+    def test_the_second_goes_on_where_the_first_was_stopped(
+        self, hub: Hub, tmp_path: Path, second_waits: threading.Event
+    ) -> None:
+        first, second = self.pull_twice(hub, tmp_path, second_waits, threading.Event.set)
+        assert isinstance(first.exception(), SwarmError)
+        assert second.result().read_bytes() == CONTENT
+
+    def test_the_second_begins_anew_when_the_first_had_to_throw_all_away(
+        self, hub: Hub, tmp_path: Path, second_waits: threading.Event
+    ) -> None:
+        hub.wrong["model.gguf"] = bytes(len(CONTENT))
+        first, second = self.pull_twice(hub, tmp_path, second_waits, lambda stop: hub.wrong.clear())
+        assert isinstance(first.exception(), SwarmError)
+        assert second.result().read_bytes() == CONTENT
 
 
 @pytest.mark.parametrize(
