@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from services.common.errors import Reason, SwarmError
-from services.inference_worker.models.gguf_file import GgufFile
+from services.inference_worker.models.gguf_file import GgufFile, invalid_file
 from services.inference_worker.models.memory import Memory
 
 # llama.cpp rounds the number of cells up to this.
@@ -19,6 +19,8 @@ _SHARED_CELLS = 16_384
 _BYTES_PER_ELEMENT = 2  # KV is kept as f16
 _MICRO_BATCH = 512
 _PROCESS = 128 << 20
+# More is damage, and would be counted layer by layer.
+_MOST_LAYERS = 10_000
 
 _GIB = 1 << 30
 
@@ -70,6 +72,8 @@ def plan(file: GgufFile, context: int, sequences: int, memory: Memory) -> Size:
 
 def _costs(file: GgufFile) -> _Costs:
     layers = file.number("block_count")
+    if layers > _MOST_LAYERS:
+        raise invalid_file(file.path, f"its header is damaged: {layers} layers")
     embedding = file.number("embedding_length")
     heads = file.number("attention.head_count", default=1)
     head_size = max(1, embedding // heads)

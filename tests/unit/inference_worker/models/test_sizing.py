@@ -121,3 +121,9 @@ def test_what_is_planned_always_fits(
         assert 0 < size.context_length <= min(size.cells, trained)
         assert context == 0 or size.cells == context
     assert refusal in (None, Reason.MODEL_TOO_LARGE)
+
+
+def test_a_number_of_layers_that_cannot_be_costs_nothing() -> None:
+    with pytest.raises(SwarmError, match="16777244 layers") as caught:
+        plan(model(block_count=28 | 1 << 24), 0, 16, memory(8))
+    assert caught.value.reason is Reason.MODEL_FILE_INVALID
