@@ -41,7 +41,7 @@ test: setup-dev ## Lint, types, contracts and all tests
 	@PYTHON=$(PYTHON) tests/run $(ARGS)
 
 test-unit: setup-dev ## The fast tests only
-	@$(BIN)/python -m pytest tests/unit tests/conformance $(ARGS)
+	@$(BIN)/python -m pytest tests/unit $(ARGS)
 
 test-e2e: setup-dev ## Real processes and real clients only
 	@tests/tools/install
