@@ -72,8 +72,7 @@ class Election:
             len(held),
             sum(each.generated for each in held),
         )
-        lane = held[0].leading
-        yield Spoken(0, lane.usage_with(finished.completion_tokens, finished.reasoning_tokens))
+        yield Spoken(0, held[0].usage(finished.completion_tokens, finished.reasoning_tokens))
 
     def _ask(self, held: Sequence[Round], deadline: float) -> Fanout:
         known = self.workers()

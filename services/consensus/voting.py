@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Iterator
+from dataclasses import replace
 
-from services.common.chat import Accepted, ChatEvent, ContentDelta, PrefillProgress, ReasoningDelta
+from services.common.chat import Accepted, ChatEvent, ContentDelta, PrefillProgress, ReasoningDelta, Usage
 from services.common.errors import Reason, SwarmError
 from services.consensus.canonical import Toolbox
 from services.consensus.drafts import CandidateEvent, Draft
@@ -43,6 +44,7 @@ class Round:
         self._round_timeout = round_timeout
         self._live = live
         self._announced = not live
+        self._prompt_tokens = 0
         self._polls_close: float | None = None
         self._alone = False
         self._cast: dict[int, Vote] = {}
@@ -75,6 +77,12 @@ class Round:
     @property
     def generated(self) -> int:
         return sum(draft.tokens for draft in self.drafts.values())
+
+    def usage(self, completion: int, reasoning: int) -> Usage:
+        """The prompt's cost as the leader's worker told it, and these tokens."""
+        told = self.leading.usage_with(completion, reasoning)
+        # Whoever leads now may not have accepted yet; the prompt that was announced is the same.
+        return told if told.prompt_tokens else replace(told, prompt_tokens=self._prompt_tokens)
 
     async def events(self) -> AsyncGenerator[ChatEvent | Heartbeat, None]:
         """What can be shown at once.
@@ -142,6 +150,7 @@ class Round:
     def _announce(self, lane: Lane) -> Iterator[Accepted]:
         if not self._announced and lane.accepted is not None:
             self._announced = True
+            self._prompt_tokens = lane.accepted.prompt_tokens
             yield lane.accepted
 
     def _spoken(self, draft: Draft, text: str, reasoning: bool) -> ChatEvent:

@@ -264,6 +264,14 @@ async def test_the_prompt_is_charged_as_the_first_round_found_it() -> None:
     assert said(events)[-1] == Usage(20, 3, 5, 0)
 
 
+async def test_the_prompt_is_charged_also_when_the_leader_has_just_moved() -> None:
+    moved = Worker("moved", [accepted("moved"), SwarmError(Reason.WORKER_LOST, "gone")])
+    spare = Worker("spare", [asyncio.Event()])
+    others = [Worker(name, [accepted(name), *call(0), asyncio.Event()]) for name in "ab"]
+    events = [event async for event in election(3, moved, *others, spare)]
+    assert said(events)[-1] == Usage(20, 0, 5, 0)
+
+
 async def test_a_second_round_that_cannot_be_held_ends_in_words_that_say_why() -> None:
     worker = Worker("w", [accepted(), *call(0, "a"), *call(1, "b"), usage()], [FULL])
     events = [event async for event in election(2, worker)]
