@@ -79,7 +79,8 @@ class Core:
         """Takes the job out, whatever it is doing; its last output is Ended with `error`."""
         if job.ended:
             return
-        for candidate in job.candidates:
+        # Those that wait come first: nothing is kept for them.
+        for candidate in sorted(job.candidates, key=lambda each: each.sequence is not None):
             if not candidate.finished:
                 self._close(candidate)
         self._waiting = [each for each in self._waiting if each.job is not job]

@@ -420,6 +420,14 @@ class TestCancelling:
         assert not rig.core.step()
         rig.core.cancel(job, CANCELLED)
 
+    def test_only_the_leaders_tokens_stay_when_siblings_were_waiting(self) -> None:
+        rig = Rig(FakeBackend(sequences=3))
+        job, _ = rig.submit("prompt", [GREEDY] * 5, max_tokens=50)
+        for _ in range(4):
+            rig.core.step()
+        rig.core.cancel(job, CANCELLED)
+        assert [bool(rig.backend.held(sequence)) for sequence in range(3)] == [True, False, False]
+
     def test_others_go_on_undisturbed(self) -> None:
         rig = Rig()
         job, _ = rig.submit("to be cancelled", [GREEDY] * 2, max_tokens=50)
