@@ -146,12 +146,12 @@ class Names:
     def word(self) -> str:
         """A word in small letters."""
         x = self.rng.random()
-        if x < 0.32:
+        if x < 0.38:
             word = self.pick(self.words)
-        elif x < 0.43:
+        elif x < 0.5:
             word = self.splice()
         else:
-            word = self.patchwork() if x < 0.84 else self.syllables()
+            word = self.patchwork() if x < 0.82 else self.syllables()
         self.used.add(word)
         return word
 
