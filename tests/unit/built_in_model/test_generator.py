@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import re
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +14,18 @@ from deploy.built_in_model.generator import requests, results
 from deploy.built_in_model.generator.conversations import generate
 from deploy.built_in_model.generator.evaluation import evaluation
 from deploy.built_in_model.generator.names import Names, is_held_out
-from deploy.built_in_model.generator.phrasings import draw, every, held_out_skeletons, lines, pair, skeleton
+from deploy.built_in_model.generator.paraphrase import paraphrase
+from deploy.built_in_model.generator.phrasings import (
+    SLOT,
+    draw,
+    every,
+    held_out_skeletons,
+    lines,
+    pair,
+    skeleton,
+)
 from deploy.built_in_model.generator.rendering import segments
-from deploy.built_in_model.generator.toolsets import banned, opencode, swarm, table
+from deploy.built_in_model.generator.toolsets import ToolSet, banned, mixed, opencode, swarm, table
 
 FOLDER = Path(__file__).parents[3] / "deploy/built_in_model"
 SETS = ("known", "phrasings", "tools", "answers")
@@ -63,14 +73,15 @@ def test_words_of_the_sets_are_never_words_of_training() -> None:
         assert all(is_held_out(n.word()) == held_out for _ in range(2000))
 
 
+@pytest.fixture(scope="module")
+def trained() -> set[str]:
+    """What users say in a sample of the training."""
+    conversations = map(generate, range(4000))
+    return {message["content"] for c in conversations for message in c.messages if message["role"] == "user"}
+
+
 @pytest.mark.parametrize("name", SETS)
-def test_no_conversation_of_a_set_is_reachable_in_training(name: str) -> None:
-    trained = {
-        message["content"]
-        for seed in range(4000)
-        for message in generate(seed).messages
-        if message["role"] == "user"
-    }
+def test_no_conversation_of_a_set_is_reachable_in_training(name: str, trained: set[str]) -> None:
     for item in items(name):
         last = [message["content"] for message in item["messages"] if message["role"] == "user"][-1]
         if item["intent"] in (
@@ -165,3 +176,32 @@ def test_no_token_is_longer_than_the_bindings_buffer_and_names_are_not_merged_wi
     for token in tokenizer["model"]["vocab"]:
         letters = token.lstrip("Ġ")
         assert not any(c.isascii() and c.isalpha() for c in letters) or all(c.isalpha() for c in letters)
+
+
+def test_a_paraphrase_keeps_the_slots() -> None:
+    rng = random.Random(6)
+    for template in (
+        "show me what is in {path}",
+        "replace {old} with {new} in {path}",
+        "search for {pattern} in {dir}",
+    ):
+        said = {paraphrase(template, rng) for _ in range(300)}
+        assert len(said) > 20
+        assert all(sorted(SLOT.findall(text)) == sorted(SLOT.findall(template)) for text in said)
+
+
+def test_made_up_names_are_fit_for_a_schema() -> None:
+    n = Names(random.Random(7))
+    for _ in range(300):
+        for tool in mixed(n, "made_up").tools:
+            names = [tool["function"]["name"], *tool["function"]["parameters"]["properties"]]
+            assert all(re.fullmatch(r"[A-Za-z0-9_-]{1,64}", name) for name in names), names
+            assert len(set(names[1:])) == len(names[1:])
+
+
+def test_a_request_without_a_fitting_tool_has_no_call() -> None:
+    n = Names(random.Random(8))
+    tools = ToolSet("none")
+    tools.bind("fetch", "fetch", {"url": "url"})
+    assert requests.make(n, tools, "delete").call is None
+    assert requests.make(n, tools, "fetch").call is not None
