@@ -35,10 +35,10 @@ def generate(seed: int, split: Split = "train") -> Conversation:
     x = n.rng.random()
     if x < 0.03:
         return Conversation(special.title(n), [], "title")
-    if x < 0.075:
-        tools, more = special.custom(n)
+    if x < 0.085:
+        tools, more = special.weather(n) if n.chance(0.3) else special.custom(n)
         return Conversation(messages + more, tools.tools, "custom")
-    if x < 0.115:
+    if x < 0.12:
         for _ in range(n.pick_int((1, 1, 2, 3))):
             messages += special.without_tools(n)
         return Conversation(messages, [], "no_tools")

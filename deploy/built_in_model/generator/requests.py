@@ -27,7 +27,7 @@ WEIGHTS = {
     "list": 6,
     "list_dir": 8,
     "read": 12,
-    "read_key": 9,
+    "read_key": 13,
     "write_quoted": 14,
     "write_plain": 10,
     "touch": 4,

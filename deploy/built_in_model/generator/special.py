@@ -55,6 +55,19 @@ OPEN_WORK = (
     "continue|go on|do it|help me with my {w}"
 ).split("|")
 
+CITIES = (
+    "Paris London Berlin Tokyo Boston Madrid Rome Vienna Oslo Zurich Chicago Seattle Sydney Cairo Lima "
+    "Delhi Munich Hamburg Dublin Prague"
+).split()
+WEATHER = (
+    "what is the weather in {c}|what's the weather in {c}|what's the weather like in {c}|what is the "
+    "weather like in {c} today|how is the weather in {c}|"
+    "weather in {c}|weather {c}|tell me the weather in {c}|get the weather for {c}|check the weather "
+    "in {c}|will it rain in {c}|is it cold in {c}|"
+    "how warm is it in {c}|show me the weather of {c}|what is the temperature in {c}|do I need an "
+    "umbrella in {c}|is it sunny in {c} today"
+).split("|")
+
 CUSTOM_VERBS = (
     "get find create update show send start stop open close check lookup add remove set play schedule "
     "cancel book order track"
@@ -135,6 +148,43 @@ def custom(n: Names) -> tuple[ToolSet, list[dict[str, Any]]]:
     call = {"name": name, "arguments": values}
     return tools, [
         user(text[:1].upper() + text[1:] if n.chance(0.4) else text),
+        call_message(call),
+        tool_message(result),
+        say(f"The result is: {result}"),
+    ]
+
+
+def weather(n: Names) -> tuple[ToolSet, list[dict[str, Any]]]:
+    """The weather in a city: the request that everybody tries a tool with first."""
+    tools = opencode(n) if n.chance(0.15) else ToolSet("custom")
+    key = n.pick(("city", "location", "place", "town", "city_name"))
+    name = n.pick(
+        (
+            "get_weather",
+            "get_weather",
+            "get_current_weather",
+            "weather",
+            "getWeather",
+            "fetch_weather",
+            "weather_in",
+        )
+    )
+    tools.add(name, (key,), (n.pick(("unit", "units", "date")),) if n.chance(0.4) else ())
+    if n.chance(0.5):
+        tools.add("get_time", ("timezone",))
+    n.rng.shuffle(tools.tools)
+    city = n.pick(CITIES) if n.chance(0.5) else n.capital()
+    text = n.pick(WEATHER).replace("{c}", city)
+    result = n.pick(
+        (
+            f"{n.number(35)} degrees, {n.pick(('sunny', 'cloudy', 'rain', 'snow'))}",
+            f'{{"temperature": {n.number(35)}}}',
+            sentence(n),
+        )
+    )
+    call = {"name": name, "arguments": {key: city}}
+    return tools, [
+        user(ask(n, text, {}, noise=False)),
         call_message(call),
         tool_message(result),
         say(f"The result is: {result}"),
