@@ -157,7 +157,7 @@ def custom(n: Names) -> tuple[ToolSet, list[dict[str, Any]]]:
 def weather(n: Names) -> tuple[ToolSet, list[dict[str, Any]]]:
     """The weather in a city: the request that everybody tries a tool with first."""
     tools = opencode(n) if n.chance(0.15) else ToolSet("custom")
-    key = n.pick(("city", "place", "town", "city_name", "where"))
+    key = n.pick(("city", "city", "town", "city_name", "area"))
     name = n.pick(
         (
             "get_weather",
