@@ -1,7 +1,7 @@
 """How many threads a step should use on a machine that others use too, found out while training.
 
 With a core taken away now and then, two threads spend their time waiting for each other and one is faster;
-on a free machine two are nearly twice as fast. So the choice is measured again and again, on steps that count.
+on a free machine two are nearly twice as fast. So the choice is measured again and again, on real steps.
 """
 
 from __future__ import annotations

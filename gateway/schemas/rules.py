@@ -48,6 +48,8 @@ def _schema_fault(text: str) -> str | None:
     schema = json.loads(text)
     if schema and schema.get("type", "object") != "object":
         return f'its type is {json.dumps(schema["type"])[:80]}, not "object"'
+    if not isinstance(schema.get("$schema", ""), str):
+        return "$schema is not the address of a JSON Schema draft"
     draft = validator_for(schema, default=Draft202012Validator)
     # Without a format checker: patterns in schemas are ECMAScript's, Python's `re` is no judge of them.
     fault = next(draft(draft.META_SCHEMA).iter_errors(schema), None)
