@@ -6,16 +6,21 @@ Run them where deploy/built_in_model/requirements-train.txt is installed:
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
+from gguf import GGUFReader
 
 from deploy.built_in_model.attention import causal_attention
 from deploy.built_in_model.batches import Shard
 from deploy.built_in_model.model import ModelConfig, Transformer
 from deploy.built_in_model.optimizer import orthogonalise
+from deploy.built_in_model.threads import SETTLED_STEPS, TRIAL_STEPS, ThreadChoice
 
 SMALL = ModelConfig(vocabulary=64, width=32, layers=2, heads=2, head_dim=16, feed_forward=48, context=64)
 
@@ -75,3 +80,45 @@ def test_a_shard_gives_each_conversation_once_with_its_targets(tmp_path: Path) -
     assert (batch.ids.flatten()[batch.positions] + 1).tolist() == batch.targets.tolist()
     seen = [b.targets.tolist() for b in Shard(path).batches(8, np.random.default_rng(0))]
     assert sorted(target for part in seen for target in part) == sorted(batch.targets.tolist())
+
+
+def test_the_faster_number_of_threads_is_kept() -> None:
+    before = torch.get_num_threads()
+    try:
+        choice = ThreadChoice(2)
+        used = []
+        for _ in range(SETTLED_STEPS + 2 * TRIAL_STEPS + SETTLED_STEPS):
+            choice.before_step()
+            used.append(choice.count)
+            choice.after_step(1000, 1.0 if choice.count == 1 else 2.0)
+    finally:
+        torch.set_num_threads(before)
+    assert used[:SETTLED_STEPS] == [2] * SETTLED_STEPS
+    assert used[-SETTLED_STEPS:] == [1] * SETTLED_STEPS
+
+
+def command(module: str, *arguments: str | Path) -> None:
+    line = [sys.executable, "-m", f"deploy.built_in_model.{module}", *map(str, arguments)]
+    subprocess.run(line, check=True, timeout=300)
+
+
+def test_a_run_ends_resumes_and_becomes_a_model_file(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    sizes = ["--width", "32", "--layers", "2", "--head-dim", "16", "--feed-forward", "64"]
+    tiny = ["--run", run, "--no-compile", "--shard", "40", "--batch-tokens", "2048", "--tokens", "0.01"]
+
+    def saved() -> dict[str, Any]:
+        return torch.load(run / "checkpoint.pt", weights_only=False)
+
+    command("train", *tiny, *sizes)
+    first = saved()
+    assert first["progress"]["tokens"] >= 10_000
+    command("train", *tiny, "--resume", "--restart-schedule")
+    second = saved()
+    assert second["progress"]["step"] > first["progress"]["step"]
+    assert second["progress"]["tokens"] >= first["progress"]["tokens"] + 10_000
+    assert second["next_shard"] > first["next_shard"]
+    assert second["config"] == first["config"]
+    command("export", run / "checkpoint.pt", tmp_path / "tiny.gguf", "--average")
+    names = {tensor.name for tensor in GGUFReader(tmp_path / "tiny.gguf").tensors}
+    assert {"token_embd.weight", "blk.1.ffn_down.weight", "blk.0.attn_q_norm.weight"} <= names
