@@ -133,8 +133,8 @@ _FILLER = (
 
 
 def paraphrase(template: str, rng: random.Random) -> str:
-    """Another way to say the same; slots stay as they are. About half come back unchanged."""
-    if rng.random() < 0.45:
+    """Another way to say the same; slots stay as they are. Most come back unchanged."""
+    if rng.random() < 0.75:
         return template
     strength = 0.15 + 0.3 * rng.random()
 
