@@ -186,7 +186,7 @@ def test_a_paraphrase_keeps_the_slots() -> None:
         "search for {pattern} in {dir}",
     ):
         said = {paraphrase(template, rng) for _ in range(300)}
-        assert len(said) > 20
+        assert len(said) > 10
         assert all(sorted(SLOT.findall(text)) == sorted(SLOT.findall(template)) for text in said)
 
 
