@@ -57,7 +57,9 @@ def draw_tools(n: Names, split: Split) -> ToolSet:
         return opencode(n)
     if x < 0.36:
         return swarm(n)
-    return mixed(n, "known", (4, 8)) if x < 0.54 else mixed(n, "made_up", (4, 8) if n.chance(0.75) else (2, 4))
+    return (
+        mixed(n, "known", (4, 8)) if x < 0.54 else mixed(n, "made_up", (4, 8) if n.chance(0.75) else (2, 4))
+    )
 
 
 def fitting_intent(n: Names, tools: ToolSet, must_call: bool) -> str:
