@@ -11,8 +11,8 @@ import pytest
 
 from tests.e2e.conftest import ROOT
 
-# `make eval-model` holds to these exactly. Here a hundredth less passes: greedy answers can differ by an item or
-# two between processors, whose kernels round differently.
+# `make eval-model` holds to these exactly. Here a hundredth less passes: greedy answers can differ by an item
+# or two between processors, whose kernels round differently.
 BARS = {"known": 0.97, "phrasings": 0.85, "tools": 0.75, "answers": 0.92}
 SLACK = 0.01
 LEAST_ITEMS = 300
