@@ -92,13 +92,13 @@ def ask(
     first = re.split(r"[\s,:]", template, maxsplit=1)[0].lower()
     verb, question = first in VERBS, first in QUESTIONS or template.lower().startswith(("i wonder", "any "))
     text = template
-    if noise and n.chance(0.03):
+    if noise and n.chance(n.stage.misspelt):
         text = misspell(n, text)
     if noise and not question and n.chance(0.03):
         text = text.replace("the ", "", 1)
     end = ""
     if not open_end:
-        if noise and n.chance(0.02):
+        if noise and n.chance(n.stage.reasons):
             end += n.pick(CAUSES).replace("{w}", n.word())
         if not text.endswith("?") and n.chance(0.14) and (verb or not question):
             end += n.pick(AFTER)
@@ -118,7 +118,7 @@ def ask(
             end = end.rstrip(".!") + "?"
     elif n.chance(0.08):
         before = n.pick(GREETINGS)
-    elif noise and n.chance(0.02):
+    elif noise and n.chance(n.stage.reasons):
         before = n.pick(REASONS).replace("{w}", n.word())
     if before and text[:1].isupper() and not text.startswith(("I ", "I'")):
         text = text[:1].lower() + text[1:]

@@ -17,17 +17,18 @@ from tokenizers import Tokenizer
 from deploy.built_in_model.generator.conversations import generate
 from deploy.built_in_model.generator.drawing import Split
 from deploy.built_in_model.generator.rendering import segments
+from deploy.built_in_model.generator.stages import STAGES
 from deploy.built_in_model.tokenizer import load
 
 BATCH = 500
 
 
-def encode(tokenizer: Tokenizer, seeds: range, split: Split) -> list[tuple[list[int], list[int]]]:
+def encode(tokenizer: Tokenizer, seeds: range, split: Split, stage: str) -> list[tuple[list[int], list[int]]]:
     """(tokens, mask) of the conversation of each seed."""
     pieces: list[str] = []
     owners: list[tuple[int, bool]] = []
     for index, seed in enumerate(seeds):
-        conversation = generate(seed, split)
+        conversation = generate(seed, split, stage)
         for text, target in segments(conversation.messages, conversation.tools):
             pieces.append(text)
             owners.append((index, target))
@@ -39,7 +40,9 @@ def encode(tokenizer: Tokenizer, seeds: range, split: Split) -> list[tuple[list[
     return out
 
 
-def build(seed: int, count: int, out: str, split: Split = "train", max_tokens: int = 704) -> tuple[int, int]:
+def build(
+    seed: int, count: int, out: str, split: Split = "train", stage: str = "use", max_tokens: int = 704
+) -> tuple[int, int]:
     """Write `count` conversations of at most `max_tokens` tokens; returns (tokens, tokens to be learnt).
 
     Conversation i of shard `seed` has the seed `seed * 10_000_000 + i`; one that is too long is left out.
@@ -49,7 +52,9 @@ def build(seed: int, count: int, out: str, split: Split = "train", max_tokens: i
     start = seed * 10_000_000
     while len(rows) < count:
         rows += [
-            row for row in encode(tokenizer, range(start, start + BATCH), split) if len(row[0]) <= max_tokens
+            row
+            for row in encode(tokenizer, range(start, start + BATCH), split, stage)
+            if len(row[0]) <= max_tokens
         ]
         start += BATCH
     rows = rows[:count]
@@ -69,10 +74,11 @@ def main() -> None:
     parser.add_argument("--count", type=int, required=True)
     parser.add_argument("--out", required=True)
     parser.add_argument("--split", default="train", choices=("train", "known", "phrasings", "tools"))
+    parser.add_argument("--stage", default="use", choices=sorted(STAGES), help="default: use")
     parser.add_argument("--max-tokens", type=int, default=704)
     args = parser.parse_args()
     begun = time.monotonic()
-    tokens, learnt = build(args.seed, args.count, args.out, args.split, args.max_tokens)
+    tokens, learnt = build(args.seed, args.count, args.out, args.split, args.stage, args.max_tokens)
     seconds = time.monotonic() - begun
     print(
         f"{args.out}: {args.count} conversations, {tokens / 1e6:.2f} M tokens, {learnt / tokens:.3f} "

@@ -21,15 +21,16 @@ from deploy.built_in_model.generator.exchanges import (
     follow_up,
 )
 from deploy.built_in_model.generator.names import Names
+from deploy.built_in_model.generator.stages import STAGES
 from deploy.built_in_model.generator.texts import sentence
 from deploy.built_in_model.generator.toolsets import ToolSet
 
 
-def generate(seed: int, split: Split = "train") -> Conversation:
-    """One conversation. The same seed and split give the same conversation anywhere."""
+def generate(seed: int, split: Split = "train", stage: str = "use") -> Conversation:
+    """One conversation. The same seed, split and stage give the same conversation anywhere."""
     if split != "train":
         return evaluation(seed, split)
-    n = Names(random.Random(f"{split}-{seed}"))
+    n = Names(random.Random(f"{split}-{seed}"), stage=STAGES[stage])
     system = n.pick(SYSTEMS) if n.chance(0.9) else sentence(n)
     messages: list[dict[str, Any]] = [{"role": "system", "content": system}] if system else []
     x = n.rng.random()

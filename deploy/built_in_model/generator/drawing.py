@@ -53,13 +53,14 @@ def draw_tools(n: Names, split: Split) -> ToolSet:
         if 0.5 < x < 0.8:
             return mixed(n, "known", (4, 8))
         return swarm(n) if 0.4 < x <= 0.5 else opencode(n)
-    if x < 0.3:
+    stage = n.stage
+    if x < stage.opencode:
         return opencode(n)
-    if x < 0.36:
+    if x < stage.opencode + stage.swarm:
         return swarm(n)
-    return (
-        mixed(n, "known", (4, 8)) if x < 0.54 else mixed(n, "made_up", (4, 8) if n.chance(0.75) else (2, 4))
-    )
+    if x < stage.opencode + stage.swarm + stage.known:
+        return mixed(n, "known")
+    return mixed(n, "made_up", (4, 8) if n.chance(0.75) else (2, 4))
 
 
 def fitting_intent(n: Names, tools: ToolSet, must_call: bool) -> str:

@@ -12,6 +12,8 @@ from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
+from deploy.built_in_model.generator.stages import STAGES, Stage
+
 EXTENSIONS = (
     "py py py py txt txt txt md md md json json js ts yaml yml toml html css sh csv go rs c h cpp "
     "java rb log cfg ini sql xml php lua tex "
@@ -76,10 +78,11 @@ def _pieces(capital: bool) -> tuple[str, ...]:
 
 
 class Names:
-    """A stream of random material from one `random.Random`; `held_out` selects the evaluation's words."""
+    """Random material from one `random.Random`; `held_out` selects the evaluation's words."""
 
-    def __init__(self, rng: random.Random, held_out: bool = False) -> None:
+    def __init__(self, rng: random.Random, held_out: bool = False, stage: Stage = STAGES["use"]) -> None:
         self.rng = rng
+        self.stage = stage
         self.held_out = held_out
         self.words = _words(held_out)
         self.used: set[str] = set()
@@ -145,13 +148,11 @@ class Names:
 
     def word(self) -> str:
         """A word in small letters."""
-        x = self.rng.random()
-        if x < 0.38:
-            word = self.pick(self.words)
-        elif x < 0.5:
-            word = self.splice()
+        if self.chance(self.stage.fragments):
+            word = self.patchwork()
         else:
-            word = self.patchwork() if x < 0.82 else self.syllables()
+            x = self.rng.random()
+            word = self.pick(self.words) if x < 0.55 else self.splice() if x < 0.74 else self.syllables()
         self.used.add(word)
         return word
 

@@ -133,9 +133,7 @@ _FILLER = (
 
 
 def paraphrase(template: str, rng: random.Random) -> str:
-    """Another way to say the same; slots stay as they are. Most come back unchanged."""
-    if rng.random() < 0.75:
-        return template
+    """Another way to say the same; slots stay as they are."""
     strength = 0.15 + 0.3 * rng.random()
 
     def other(match: re.Match[str]) -> str:

@@ -77,15 +77,15 @@ def held_out_skeletons() -> frozenset[str]:
     return frozenset(out)
 
 
-def draw(intent: str, rng: random.Random, held_out: bool, vary: bool = False) -> str:
+def draw(intent: str, rng: random.Random, held_out: bool, paraphrased: float = 0.0) -> str:
     """A phrasing with its alternations decided; a known one is never one that the held-out files can say too.
 
-    With `vary` it is often paraphrased.
+    `paraphrased` is the share of them that is said in other words.
     """
     options = lines(intent, held_out)
     while True:
         text = choose(options[int(rng.random() * len(options))], rng)
-        if vary:
+        if rng.random() < paraphrased:
             words, arrow, answer = text.partition("=>")
             text = paraphrase(words, rng) + arrow + answer
         if held_out or skeleton(text.partition("=>")[0]) not in held_out_skeletons():

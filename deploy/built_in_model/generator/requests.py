@@ -296,10 +296,10 @@ def _sayable(tools: ToolSet, intent: str, s: dict[str, str]) -> bool:
 
 def make(n: Names, tools: ToolSet, intent: str, *, held_out: bool = False, noise: bool = True) -> Request:
     """A request of an intent; `held_out` takes the phrasings that are never trained on."""
-    template = draw(intent, n.rng, held_out, vary=noise)
+    template = draw(intent, n.rng, held_out, n.stage.paraphrased if noise else 0.0)
     if intent == "shell_fact":
         while pair(template)[1] not in known_commands():
-            template = draw(intent, n.rng, held_out, vary=noise)
+            template = draw(intent, n.rng, held_out, n.stage.paraphrased if noise else 0.0)
         text, cmd = pair(template)
         slots = {"cmd": cmd}
         shown: dict[str, str] = {}

@@ -86,7 +86,7 @@ CUSTOM_KEYS = (
 
 def small_talk(n: Names, kind: str, held_out: bool = False) -> list[dict[str, Any]]:
     """A greeting or a question who the model is, and the answer."""
-    text, answer = pair(draw(kind, n.rng, held_out, vary=True))
+    text, answer = pair(draw(kind, n.rng, held_out, n.stage.paraphrased))
     return [user(ask(n, text, {}, noise=not n.chance(0.5))), say(answer)]
 
 
