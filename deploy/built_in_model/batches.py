@@ -76,7 +76,8 @@ class ShardStream:
     """Shards ``first, first + 1, …`` from ``folder``; those that are not there are made, ``ahead`` at a time.
 
     Shard ``n`` is generated from the seed ``n`` in a process of low priority, so a change of the generator is
-    picked up by the next shard. A shard is deleted once it has been handed out.
+    picked up by the next shard. A shard is deleted once it has been handed out. ``stage`` is the generator's
+    mix for the shards to come; it may be changed at any time.
     """
 
     def __init__(
@@ -84,6 +85,7 @@ class ShardStream:
     ) -> None:
         self.folder, self.next, self.conversations = folder, first, conversations
         self.ahead, self.patience = ahead, patience
+        self.stage = "copy"
         self.making: tuple[int, subprocess.Popen[bytes]] | None = None
         self.failures = 0
         self.failed: set[int] = set()

@@ -24,11 +24,11 @@ class ModelConfig:
     """Sizes of the network; ``head_dim`` is independent of ``width``, as in qwen3."""
 
     vocabulary: int = 3072
-    width: int = 192
+    width: int = 256
     layers: int = 4
-    heads: int = 6
+    heads: int = 8
     head_dim: int = 32
-    feed_forward: int = 512
+    feed_forward: int = 704
     rope_base: float = 10_000.0
     context: int = 2048
     norm_epsilon: float = 1e-6

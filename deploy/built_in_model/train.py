@@ -5,6 +5,8 @@ ended by SIGTERM or SIGINT (it saves first) and goes on with ``--resume``. The l
 the last ``--decay`` of the budget, or until a file ``decay-now`` appears in the folder (its text, if any,
 is the length of the decay in the budget's unit). With ``--resume --restart-schedule`` a run goes on from a
 checkpoint of the stable stretch under a new budget.
+
+Until the decay the generator's mix is the one that teaches copying, from then on the one of use.
 """
 
 from __future__ import annotations
@@ -170,6 +172,7 @@ def train(run: Run) -> None:
                 run.shards.keep_busy()
                 threads.before_step()
                 factor = run.schedule.factor(progress.step, run.position())
+                run.shards.stage = "copy" if run.schedule.decay_start is None else "use"
                 for optimizer, rates in zip(run.optimizers, run.rates, strict=True):
                     for group, rate in zip(optimizer.param_groups, rates, strict=True):
                         group["lr"] = rate * factor
@@ -226,15 +229,15 @@ def parse() -> argparse.Namespace:
         "--restart-schedule", action="store_true", help="with --resume: a new budget, counted from here"
     )
     budget = parser.add_mutually_exclusive_group()
-    budget.add_argument("--tokens", type=float, default=100.0, help="budget in million tokens (default 100)")
+    budget.add_argument("--tokens", type=float, default=70.0, help="budget in million tokens (default 70)")
     budget.add_argument("--minutes", type=float, help="budget in minutes of training instead")
     parser.add_argument(
-        "--decay", type=float, default=0.25, help="share of the budget that is decay (default 0.25)"
+        "--decay", type=float, default=0.35, help="share of the budget that is decay (default 0.35)"
     )
-    parser.add_argument("--width", type=int, default=192)
+    parser.add_argument("--width", type=int, default=256)
     parser.add_argument("--layers", type=int, default=4)
     parser.add_argument("--head-dim", type=int, default=32)
-    parser.add_argument("--feed-forward", type=int, default=512)
+    parser.add_argument("--feed-forward", type=int, default=704)
     parser.add_argument("--matrix-lr", type=float, default=0.02, help="Muon's rate (default 0.02)")
     parser.add_argument("--rest-lr", type=float, default=0.006, help="AdamW's rate (default 0.006)")
     parser.add_argument("--batch-tokens", type=int, default=6144)
