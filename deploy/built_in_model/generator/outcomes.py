@@ -33,7 +33,7 @@ def base(n: Names) -> str:
             f"/srv/{n.word()}",
             f"/Users/{n.word()}/{n.word()}",
             f"/tmp/{n.syllables()}-{n.number()}/{n.word()}",
-            "/work",
+            "/srv",
             "/workspace",
         )
     )
