@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -79,14 +80,11 @@ def test_a_client_that_leaves_frees_its_slots_within_half_a_second(own_swarm: Sw
             return stub.GetStatus(inference_pb2.GetStatusRequest(), timeout=2).slots_busy
 
         connection = http.client.HTTPConnection("127.0.0.1", own_swarm.port, timeout=30)
-        connection.request(
-            "POST", "/v1/chat/completions", json.dumps(body), {"content-type": "application/json"}
-        )
-        response = connection.getresponse()
-        assert response.status == 200
-        while b'"content":' not in response.readline():
-            pass
-        assert busy() == 4
-        response.close()
-        connection.close()
+        with closing(connection):
+            connection.request(
+                "POST", "/v1/chat/completions", json.dumps(body), {"content-type": "application/json"}
+            )
+            with closing(connection.getresponse()) as response:
+                assert response.status == 200
+                until(lambda: busy() == 4, 10, "the filling of the slots")
         until(lambda: busy() == 0, 0.5, "the freeing of the slots")
