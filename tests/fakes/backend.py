@@ -12,7 +12,9 @@ from random import Random
 
 from services.inference_worker.backends.base import (
     Capacity,
+    Mask,
     Outcome,
+    Reuse,
     Row,
     Sampled,
     Sampler,
@@ -65,7 +67,7 @@ class FakeSampler:
         self._random = Random(spec.seed) if spec.temperature > 0 else None
         self.closed = False
 
-    def sample(self, row: Row) -> Sampled:
+    def sample(self, row: Row, mask: Mask | None = None) -> Sampled:
         assert not self.closed
         token = self._backend.model.next(self._backend.rows[row], self._random)
         return Sampled(token, -0.25)
@@ -86,7 +88,9 @@ class FakeBackend:
         partial_prefix: bool = True,
         model: ToyModel | None = None,
     ) -> None:
-        self.capacity = Capacity(sequences, cells, batch, partial_prefix)
+        self.capacity = Capacity(
+            sequences, cells, batch, Reuse.RANGES if partial_prefix else Reuse.WHOLE
+        )
         self.vocabulary = Vocabulary(size=END + 1, bos="", eos="")
         self.model = model or ToyModel()
         self.before_decode: Callable[[Sequence[Slice]], None] = lambda slices: None

@@ -11,8 +11,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from enum import Enum, auto
+from enum import Enum, StrEnum, auto
 from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
 
 # A slice of a batch refers to its rows by their index in the whole batch.
 Row = int
@@ -31,25 +34,45 @@ class Vocabulary:
     eos: str
 
 
+class Reuse(StrEnum):
+    """How computed state can be used again."""
+
+    RANGES = "ranges"
+    """Plain attention: a sequence can be cut or copied at any length, and any range of its tokens can be
+    saved apart and loaded behind the range before it."""
+    WHOLE = "whole"
+    """Sliding windows and recurrent states: saved, loaded and copied only whole, good only for prompts that
+    go on exactly where it ends; `cut` may refuse."""
+
+
 @dataclass(frozen=True, slots=True)
 class Capacity:
-    """`sequences` that can run together over `cells` KV cells; `batch` tokens fit one decode call.
+    """`sequences` that can run together over `cells` KV cells; `batch` tokens fit one decode call, and
+    `outputs` of them may yield logits (0: one per sequence).
 
-    `partial_prefix`: a sequence can be cut or copied at any length. False for recurrent models, which
-    can only be copied whole and never be rolled back.
+    `rollback`: how many of the tokens decoded last `cut` can always take back; None: any number.
     """
 
     sequences: int
     cells: int
     batch: int
-    partial_prefix: bool = True
+    reuse: Reuse = Reuse.RANGES
+    outputs: int = 0
+    rollback: int | None = None
+
+    @property
+    def partial_prefix(self) -> bool:
+        return self.reuse is Reuse.RANGES
 
 
 @dataclass(frozen=True, slots=True)
 class SamplerSpec:
-    """One candidate's sampling; temperature 0 is greedy. top_k 0, top_p 1, min_p 0, penalties 0: off.
+    """One candidate's sampling; temperature 0 is greedy. top_k 0, top_p 1, min_p 0, typical_p 1,
+    penalties 0, repeat_penalty 1, dry_multiplier 0, xtc_probability 0 and mirostat 0: off.
 
-    `seed` is from 0 to 2**32 - 2.
+    `seed` is from 0 to 2**32 - 2. `repeat_last_n` and `dry_penalty_last_n`: tokens looked back on, -1: all.
+    `logit_bias`: (token, added to its logit). `top_logprobs`: alternatives told with each token, None: not
+    even the token's own.
     """
 
     temperature: float
@@ -59,6 +82,21 @@ class SamplerSpec:
     frequency_penalty: float = 0.0
     presence_penalty: float = 0.0
     seed: int = 0
+    typical_p: float = 1.0
+    repeat_penalty: float = 1.0
+    repeat_last_n: int = 64
+    dry_multiplier: float = 0.0
+    dry_base: float = 1.75
+    dry_allowed_length: int = 2
+    dry_penalty_last_n: int = -1
+    dry_sequence_breakers: tuple[str, ...] = ()
+    xtc_probability: float = 0.0
+    xtc_threshold: float = 0.1
+    mirostat: int = 0
+    mirostat_tau: float = 5.0
+    mirostat_eta: float = 0.1
+    logit_bias: tuple[tuple[int, float], ...] = ()
+    top_logprobs: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,17 +126,33 @@ class Outcome(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Sampled:
-    """`logprob` is the natural logarithm of the token's probability before any sampling filter."""
+    """`logprob` is the natural logarithm of the token's probability before any sampling filter.
+
+    `top`: the likeliest tokens and their logprobs, likeliest first; empty unless the spec asks for them.
+    """
 
     token: int
     logprob: float
+    top: tuple[tuple[int, float], ...] = ()
+
+
+# Which tokens may come next: bit `t % 32` of word `t // 32` is set where token `t` is allowed.
+Mask = npt.NDArray[np.uint32]
 
 
 class Sampler(Protocol):
     """One candidate's random state and penalty window."""
 
-    def sample(self, row: Row) -> Sampled:
-        """Draws a token from the logits of `row` of the last decode, and takes it into account."""
+    def sample(self, row: Row, mask: Mask | None = None) -> Sampled:
+        """Draws a token from the logits of `row` of the last decode, and takes it into account.
+
+        With a `mask` only its tokens are drawn, in the proportions that they have among themselves;
+        `Sampled.logprob` stays what it is without the mask.
+        """
+        ...
+
+    def observe(self, tokens: Sequence[int]) -> None:
+        """Takes tokens into account that were not drawn here: the prompt's, for penalties that look back."""
         ...
 
     def close(self) -> None: ...
@@ -110,6 +164,14 @@ class Backend(Protocol):
 
     @property
     def capacity(self) -> Capacity: ...
+
+    @property
+    def fingerprint(self) -> str:
+        """Hexadecimal SHA-256 over all that saved states depend on: the model file's contents, KV types, runtime version …
+
+        States of equal fingerprints are interchangeable between processes.
+        """
+        ...
 
     def tokenize(self, text: str) -> list[int]:
         """A rendered prompt's tokens: markup becomes special tokens; the BOS leads if the model wants one."""
@@ -133,8 +195,27 @@ class Backend(Protocol):
         """`target` (empty) gets the first `length` tokens of `source`; cells are shared where possible."""
         ...
 
+    def can_cut(self, sequence: int, length: int) -> bool:
+        """Whether `cut` to the first `length` tokens would leave a state that is right."""
+        ...
+
     def cut(self, sequence: int, length: int) -> bool:
         """Forgets all but the first `length` tokens. False: impossible; the sequence must be dropped."""
+        ...
+
+    def save(self, sequence: int, start: int, end: int) -> bytes:
+        """The state of the tokens [start, end) of a sequence; with Reuse.WHOLE start is 0 and end its length.
+
+        Raises BackendFailure when the runtime cannot give it.
+        """
+        ...
+
+    def load(self, sequence: int, start: int, end: int, state: bytes) -> bool:
+        """Puts a saved state of the tokens [start, end) behind the `start` tokens that the sequence holds.
+
+        With Reuse.WHOLE the sequence is empty and start is 0. False: no cells, or the state does not fit;
+        the sequence holds what it held before.
+        """
         ...
 
     def drop(self, sequence: int) -> None:

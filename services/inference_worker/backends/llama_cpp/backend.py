@@ -16,6 +16,7 @@ from services.inference_worker.backends.base import (
     BackendFailure,
     Capacity,
     Outcome,
+    Reuse,
     Row,
     Sampler,
     SamplerSpec,
@@ -72,7 +73,7 @@ class LlamaCppBackend:
             sequences=options.sequences,
             cells=llama.llama_n_ctx(self._context),
             batch=self._batch.size,
-            partial_prefix=not recurrent,
+            reuse=Reuse.WHOLE if recurrent else Reuse.RANGES,
         )
         self._rows: dict[Row, Logits] = {}
         self._sums: dict[Row, float] = {}
