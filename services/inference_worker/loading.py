@@ -14,8 +14,9 @@ from services.common.chat import ModelInfo
 from services.common.errors import Reason, SwarmError
 from services.common.settings import Settings
 from services.inference_worker.backends.base import Backend, SamplerSpec
-from services.inference_worker.backends.llama_cpp.backend import LlamaCppBackend, LoadOptions
+from services.inference_worker.backends.llama_cpp.backend import LlamaCppBackend
 from services.inference_worker.backends.llama_cpp.devices import free_gpu_memory
+from services.inference_worker.backends.llama_cpp.options import LoadOptions
 from services.inference_worker.chat.detect import detect
 from services.inference_worker.chat.template import ChatTemplate
 from services.inference_worker.engine.jobs import Ended, Output, Submission

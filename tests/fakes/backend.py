@@ -7,6 +7,7 @@ changes the answer. Tokens are bytes; END ends the turn.
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Callable, Mapping, Sequence
 from random import Random
 
@@ -33,7 +34,14 @@ class ToyModel:
     def __init__(self, scripts: Mapping[str, str] | None = None) -> None:
         self.scripts = {key.encode(): value.encode() for key, value in (scripts or {}).items()}
 
-    def next(self, tokens: Sequence[int], random: Random | None = None) -> int:
+    def next(self, tokens: Sequence[int], random: Random | None = None, mask: Mask | None = None) -> int:
+        token = self._next(tokens, random)
+        if mask is None or allows(mask, token):
+            return token
+        allowed = [each for each in range(END + 1) if allows(mask, each)]
+        return allowed[token % len(allowed)]
+
+    def _next(self, tokens: Sequence[int], random: Random | None) -> int:
         text = bytes(token for token in tokens if token < END)
         for key, value in self.scripts.items():
             at = text.rfind(key)
@@ -56,21 +64,37 @@ class ToyModel:
         return bytes(said).decode("utf-8", "replace")
 
 
+def allows(mask: Mask, token: int) -> bool:
+    return bool(int(mask[token // 32]) >> token % 32 & 1)
+
+
 class _Cell:
     def __init__(self, token: int) -> None:
         self.token = token
+
+
+def _digest(cells: Sequence[_Cell]) -> str:
+    return hashlib.blake2b(bytes(str([cell.token for cell in cells]), "ascii"), digest_size=8).hexdigest()
 
 
 class FakeSampler:
     def __init__(self, backend: FakeBackend, spec: SamplerSpec) -> None:
         self._backend = backend
         self._random = Random(spec.seed) if spec.temperature > 0 else None
+        self._alternatives = spec.top_logprobs or 0
+        self.observed: list[int] = []
         self.closed = False
 
     def sample(self, row: Row, mask: Mask | None = None) -> Sampled:
         assert not self.closed
-        token = self._backend.model.next(self._backend.rows[row], self._random)
-        return Sampled(token, -0.25)
+        token = self._backend.model.next(self._backend.rows[row], self._random, mask)
+        others = [each for each in range(self._alternatives + 1) if each != token]
+        top = [(token, -0.25), *((each, -2.0 - rank) for rank, each in enumerate(others))]
+        return Sampled(token, -0.25, tuple(top[: self._alternatives]))
+
+    def observe(self, tokens: Sequence[int]) -> None:
+        assert not self.closed
+        self.observed.extend(tokens)
 
     def close(self) -> None:
         assert not self.closed, "closed twice"
@@ -78,7 +102,11 @@ class FakeSampler:
 
 
 class FakeBackend:
-    """`before_decode` is called with every batch before it is worked on; it may block or raise."""
+    """`before_decode` is called with every batch before it is worked on; it may block or raise.
+
+    `outputs` 0: any number. `rollback`: tokens of the last decode that can be cut off where partial_prefix
+    is False.
+    """
 
     def __init__(
         self,
@@ -87,10 +115,19 @@ class FakeBackend:
         batch: int = 64,
         partial_prefix: bool = True,
         model: ToyModel | None = None,
+        outputs: int = 0,
+        rollback: int = 0,
+        fingerprint: str = "f" * 64,
     ) -> None:
         self.capacity = Capacity(
-            sequences, cells, batch, Reuse.RANGES if partial_prefix else Reuse.WHOLE
+            sequences,
+            cells,
+            batch,
+            Reuse.RANGES if partial_prefix else Reuse.WHOLE,
+            outputs=outputs or batch,
+            rollback=None if partial_prefix else rollback,
         )
+        self.fingerprint = fingerprint
         self.vocabulary = Vocabulary(size=END + 1, bos="", eos="")
         self.model = model or ToyModel()
         self.before_decode: Callable[[Sequence[Slice]], None] = lambda slices: None
@@ -103,6 +140,7 @@ class FakeBackend:
         self.samplers: list[FakeSampler] = []
         self.closed = False
         self._kv: list[list[_Cell]] = [[] for _ in range(sequences)]
+        self._fed_last = [0] * sequences
         self._interrupted = False
 
     @property
@@ -135,6 +173,7 @@ class FakeBackend:
         for each in slices:
             assert each.position == len(self._kv[each.sequence]), "a sequence has a hole or an overlap"
             assert 0 <= each.outputs <= len(each.tokens)
+        assert sum(each.outputs for each in slices) <= self.capacity.outputs
         if self.cells_used + tokens > self.capacity.cells:
             return Outcome.NO_ROOM
         if self._interrupted:
@@ -147,10 +186,11 @@ class FakeBackend:
         row = -1
         for each in slices:
             self._kv[each.sequence].extend(_Cell(token) for token in each.tokens)
+            self._fed_last[each.sequence] = len(each.tokens)
             row += len(each.tokens)
-            if each.outputs:
-                assert each.outputs == 1
-                self.rows[row] = self.held(each.sequence)
+            held = self.held(each.sequence)
+            for back in range(each.outputs):
+                self.rows[row - back] = held[: len(held) - back]
         return Outcome.DONE
 
     def sampler(self, spec: SamplerSpec) -> Sampler:
@@ -163,17 +203,48 @@ class FakeBackend:
         assert length <= len(self._kv[source])
         assert self.capacity.partial_prefix or length == len(self._kv[source])
         self._kv[target] = self._kv[source][:length]
+        self._fed_last[target] = 0
+
+    def can_cut(self, sequence: int, length: int) -> bool:
+        held = len(self._kv[sequence])
+        if self.capacity.partial_prefix or length in (0, held):
+            return length <= held
+        assert self.capacity.rollback is not None
+        return 0 < held - length <= min(self.capacity.rollback, self._fed_last[sequence])
 
     def cut(self, sequence: int, length: int) -> bool:
-        if length >= len(self._kv[sequence]):
-            return True
-        if not self.capacity.partial_prefix:
+        if not self.can_cut(sequence, length):
             return False
         del self._kv[sequence][length:]
+        self._fed_last[sequence] = 0
+        return True
+
+    def save(self, sequence: int, start: int, end: int) -> bytes:
+        cells = self._kv[sequence]
+        assert 0 <= start < end <= len(cells)
+        assert self.capacity.partial_prefix or (start, end) == (0, len(cells))
+        tokens = [cell.token for cell in cells[start:end]]
+        return json.dumps([self.fingerprint, start, end, _digest(cells[:start]), tokens]).encode()
+
+    def load(self, sequence: int, start: int, end: int, state: bytes) -> bool:
+        cells = self._kv[sequence]
+        assert len(cells) == start, "a state is loaded elsewhere than at the end"
+        assert self.capacity.partial_prefix or start == 0
+        try:
+            fingerprint, *place, before, tokens = json.loads(state)
+        except ValueError:
+            return False
+        if place != [start, end] or self.cells_used + len(tokens) > self.capacity.cells:
+            return False
+        assert fingerprint == self.fingerprint, "a state of another model"
+        assert before == _digest(cells), "a state is loaded behind other tokens than it was computed behind"
+        cells.extend(_Cell(token) for token in tokens)
+        self._fed_last[sequence] = 0
         return True
 
     def drop(self, sequence: int) -> None:
         self._kv[sequence] = []
+        self._fed_last[sequence] = 0
 
     def close(self) -> None:
         self.closed = True

@@ -50,7 +50,8 @@ class Capacity:
     """`sequences` that can run together over `cells` KV cells; `batch` tokens fit one decode call, and
     `outputs` of them may yield logits (0: one per sequence).
 
-    `rollback`: how many of the tokens decoded last `cut` can always take back; None: any number.
+    `rollback`: how many tokens `cut` can always take back if the last decode added them; None: any number,
+    whenever they were decoded.
     """
 
     sequences: int
@@ -167,7 +168,7 @@ class Backend(Protocol):
 
     @property
     def fingerprint(self) -> str:
-        """Hexadecimal SHA-256 over all that saved states depend on: the model file's contents, KV types, runtime version …
+        """Hexadecimal SHA-256 over all that saved states depend on: file contents, KV types, runtime …
 
         States of equal fingerprints are interchangeable between processes.
         """

@@ -12,10 +12,12 @@ from services.inference_worker.backends.base import Slice
 
 
 class Batch:
-    """Room for `size` tokens; `fill` it, then hand `native` to llama_decode."""
+    """Room for `size` tokens, `outputs` of them with logits: `fill` it, give `native` to llama_decode."""
 
-    def __init__(self, size: int) -> None:
+    def __init__(self, size: int, outputs: int, sequences: int) -> None:
         self.size = size
+        self._outputs = outputs
+        self._sequences = sequences
         self._token = np.zeros(size, np.int32)
         self._position = np.zeros(size, np.int32)
         self._sequence = np.zeros(size, np.int32)
@@ -39,12 +41,17 @@ class Batch:
 
     def fill(self, slices: Sequence[Slice]) -> None:
         """Raises ValueError when the slices do not fit: native code would end the process."""
-        at = 0
+        at = outputs = 0
         for each in slices:
             count = len(each.tokens)
             end = at + count
+            outputs += each.outputs
             if end > self.size:
                 raise ValueError(f"a batch of more than {self.size} tokens")
+            if not 0 <= each.outputs <= count or outputs > self._outputs:
+                raise ValueError(f"{each.outputs} outputs of {count} tokens, at most {self._outputs} in all")
+            if not 0 <= each.sequence < self._sequences:
+                raise ValueError(f"there is no sequence {each.sequence}")
             if count == 1:
                 self._token[at] = each.tokens[0]
                 self._position[at] = each.position

@@ -10,7 +10,8 @@ import pytest
 
 from services.common.errors import Reason, SwarmError
 from services.inference_worker.backends.base import BackendFailure, Outcome, SamplerSpec, Slice
-from services.inference_worker.backends.llama_cpp.backend import LlamaCppBackend, LoadOptions
+from services.inference_worker.backends.llama_cpp.backend import LlamaCppBackend
+from services.inference_worker.backends.llama_cpp.options import LoadOptions
 from tests.fakes import tiny_gguf
 
 GREEDY = SamplerSpec(temperature=0.0)
