@@ -48,6 +48,14 @@ class Settings(BaseModel):
     queue: int = Field(64, ge=1, description="requests that may wait; more are refused with 429")
     threads: int = Field(0, ge=0, description="threads of the engine; 0: as many as cores")
     batch: int = Field(512, ge=32, le=4096, description="tokens of one decode step")
+    kv_ram: int = Field(
+        -1, ge=-1, description="bytes of RAM for kept KV state; -1: an eighth of what is free, at most 8 GiB"
+    )
+    kv_disk: int = Field(
+        -1,
+        ge=-1,
+        description="bytes of disk for kept KV state, in <home>/kv; -1: a tenth of what is free, at most 32 GiB",
+    )
     gpu_layers: int = Field(-1, ge=-1, description="layers put on the GPU; -1: all that fit")
 
     request_timeout: float = Field(600.0, gt=0, description="longest life of one request")

@@ -10,6 +10,7 @@ import grpc
 
 from services.common.chat_proto import event_to_proto, model_to_proto, request_from_proto
 from services.common.errors import Reason, SwarmError
+from services.inference_worker.status_proto import status_to_proto
 from services.inference_worker.worker import Worker
 from swarm.inference.v1 import inference_pb2 as pb
 from swarm.inference.v1 import inference_pb2_grpc
@@ -27,7 +28,7 @@ class InferenceServicer(inference_pb2_grpc.InferenceServiceServicer):
         self._queue_capacity = queue_capacity
 
     async def Chat(self, request: pb.ChatRequest, context: Context) -> AsyncIterator[pb.ChatEvent]:
-        stream = await self._ready().chat(request_from_proto(request))
+        stream = await self._ready().chat(request_from_proto(request), context.time_remaining())
         # A client that goes away frees its slots at once, wherever this generator is suspended.
         context.add_done_callback(lambda _: stream.close())  # type: ignore[arg-type]  # stubs want a class
         try:
@@ -42,19 +43,7 @@ class InferenceServicer(inference_pb2_grpc.InferenceServiceServicer):
 
     async def GetStatus(self, request: pb.GetStatusRequest, context: Context) -> pb.GetStatusResponse:
         worker = self._ready()
-        status = worker.status
-        return pb.GetStatusResponse(
-            worker=worker.name,
-            slots_total=status.sequences_total,
-            slots_busy=status.sequences_busy,
-            queue_length=worker.waiting,
-            queue_capacity=self._queue_capacity,
-            cells_total=status.cells_total,
-            cells_used=status.cells_used,
-            prompt_tokens_total=status.prompt_tokens,
-            cached_tokens_total=status.cached_tokens,
-            generated_tokens_total=status.generated_tokens,
-        )
+        return status_to_proto(worker.name, worker.status, worker.waiting, self._queue_capacity, worker.choices)
 
     def _ready(self) -> Worker:
         if self.worker is None:

@@ -5,17 +5,21 @@ from __future__ import annotations
 import asyncio
 import json
 from dataclasses import dataclass, replace
+from time import monotonic
 
 from services.common.chat import Accepted, ChatRequest, ModelInfo, Tool, ToolChoiceMode
 from services.common.errors import Reason, SwarmError, invalid, unsupported
-from services.inference_worker.backends.base import Backend
+from services.inference_worker.backends.base import Backend, Reuse
 from services.inference_worker.chat.conversation import offered_tools
 from services.inference_worker.chat.formats import Format
 from services.inference_worker.chat.machine import PushMachine
 from services.inference_worker.chat.template import ChatTemplate
 from services.inference_worker.engine import sampling
-from services.inference_worker.engine.jobs import EngineStatus, Submission
+from services.inference_worker.engine.jobs import Submission
 from services.inference_worker.engine.loop import Engine
+from services.inference_worker.engine.scheduler import Priority
+from services.inference_worker.engine.status import EngineStatus
+from services.inference_worker.kv.eviction import Owner, Rank
 from services.inference_worker.stream import ChatStream
 
 # Outputs that may wait for a reader that does not read, about 150 bytes each.
@@ -27,12 +31,16 @@ _PROMPT_TAIL = 256
 
 @dataclass(frozen=True, slots=True)
 class _Prepared:
-    """`forced` is the beginning of the answer that the prompt already contains."""
+    """`forced` is the beginning of the answer that the prompt already contains.
+
+    `stable`: leading tokens that a next turn will most likely repeat, 0 where nobody asks.
+    """
 
     tokens: list[int]
     tools: tuple[Tool, ...]
     prompt_tail: str
     forced: str
+    stable: int
 
 
 class Worker:
@@ -68,8 +76,10 @@ class Worker:
         """Requests in the queue."""
         return self._engine.waiting
 
-    async def chat(self, request: ChatRequest) -> ChatStream:
+    async def chat(self, request: ChatRequest, time_left: float | None = None) -> ChatStream:
         """Checks the request and puts it in the engine's queue; nothing is computed yet.
+
+        `time_left`: seconds after which it is given up.
 
         Raises SwarmError: MODEL_NOT_FOUND, INVALID_FIELD, UNSUPPORTED_PARAMETER, TEMPLATE_FAILED,
         CONTEXT_LENGTH_EXCEEDED, QUEUE_FULL, UNAVAILABLE.
@@ -90,6 +100,7 @@ class Worker:
             prepared.forced,
             self._pending_limit,
         )
+        priority = priority_of(request)
         stream.start(
             Submission(
                 prompt=prepared.tokens,
@@ -97,6 +108,10 @@ class Worker:
                 sink=stream.sink,
                 max_tokens=request.sampling.max_tokens,
                 stops=request.sampling.stop,
+                priority=priority,
+                owner=Owner(request.session_id, Rank(priority)),
+                deadline=None if time_left is None else monotonic() + time_left,
+                stable=prepared.stable,
             )
         )
         return stream
@@ -133,7 +148,17 @@ class Worker:
         forced = ""
         if choice.mode in (ToolChoiceMode.REQUIRED, ToolChoiceMode.NAMED):
             forced = self._forced_prefix(choice.name, tools, tail)
-        return _Prepared(self._backend.tokenize(prompt + forced), tools, tail, forced)
+        tokens = self._backend.tokenize(prompt + forced)
+        return _Prepared(tokens, tools, tail, forced, self._stable(request, tokens))
+
+    def _stable(self, request: ChatRequest, tokens: list[int]) -> int:
+        """Where the conversation ends and what only asks for an answer begins; templates may leave that out
+        of the next turn's history."""
+        if self._backend.capacity.reuse is Reuse.RANGES:
+            return 0
+        history = self._backend.tokenize(self._template.render(request, add_generation_prompt=False))
+        pairs = zip(tokens, history, strict=False)
+        return next((at for at, (one, other) in enumerate(pairs) if one != other), len(history))
 
     def _forced_prefix(self, name: str, tools: tuple[Tool, ...], tail: str) -> str:
         """The beginning of a call: a model that continues inside a call cannot answer in words."""
@@ -141,6 +166,16 @@ class Worker:
         opened = PushMachine(self._format, tools, 0, tail).reasoning_open
         closed = f"{reasoning.close}\n\n" if opened and reasoning is not None else ""
         return closed + self._format.forced_prefix(name, bool(name) and _requires_argument(tools[0]))
+
+
+def priority_of(request: ChatRequest) -> Priority:
+    """A subagent's request names its parent. A session's request without tools is a title or a summary,
+    which an agent asks for beside its work."""
+    if request.parent_session_id:
+        return Priority.SUBAGENT
+    if request.session_id and not request.tools:
+        return Priority.SIDE
+    return Priority.MAIN
 
 
 def _requires_argument(tool: Tool) -> bool:

@@ -38,8 +38,9 @@ class ChatTemplate:
             ) from error
         self.arguments_as_text = self._wants_text()
 
-    def render(self, request: ChatRequest) -> str:
-        """The prompt up to where the assistant's turn begins.
+    def render(self, request: ChatRequest, add_generation_prompt: bool = True) -> str:
+        """The prompt up to where the assistant's turn begins; without the generation prompt, up to where the
+        conversation ends.
 
         Raises SwarmError INVALID_FIELD when a tool's schema is no JSON object, TEMPLATE_FAILED with the
         template's own words when it refuses the conversation.
@@ -48,6 +49,7 @@ class ChatTemplate:
         return self.render_messages(
             message_dicts(request.messages, self.arguments_as_text),
             tool_dicts(tools) if tools else None,
+            add_generation_prompt,
         )
 
     def render_messages(

@@ -1,37 +1,61 @@
 """The engine without its thread: requests in, one decode step at a time, outputs to the sinks.
 
-Everything here runs on one thread. Policy is asked of `scheduler`, KV is moved by `Sequences`.
+Everything here runs on one thread. Policy is asked of `scheduler` and `speculator`, the queue is kept by
+`Admission`, KV is moved by `Sequences` and `Shelf`.
 """
 
 from __future__ import annotations
 
-import bisect
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from time import monotonic
 
 import structlog
 
 from services.common.errors import Reason, SwarmError
-from services.inference_worker.backends.base import Backend, BackendFailure, Outcome, Slice
+from services.inference_worker.backends.base import Backend, BackendFailure, Outcome, Sampled, Slice
 from services.inference_worker.engine import scheduler
+from services.inference_worker.engine.admission import Admission
 from services.inference_worker.engine.jobs import (
     Candidate,
     Ended,
-    EngineStatus,
     Finish,
     Generated,
     Job,
     Prefilled,
     Submission,
 )
-from services.inference_worker.engine.scheduler import Key, Limits
-from services.inference_worker.engine.sequences import Sequences, tokens_of
+from services.inference_worker.engine.meter import Meter
+from services.inference_worker.engine.scheduler import Limits
+from services.inference_worker.engine.sequences import Sequences
+from services.inference_worker.engine.shelf import Shelf
+from services.inference_worker.engine.speculator import Speculator
+from services.inference_worker.engine.status import EngineStatus
 from services.inference_worker.engine.stops import TextAssembler
+from services.inference_worker.kv.store import KvStore
 
 # A backend that refuses so many batches in a row is broken.
 _MOST_REJECTED = 3
+# Part of the time of running requests that saving state may take.
+_SAVING_SHARE = 0.05
 
 log = structlog.get_logger()
+
+
+@dataclass(slots=True)
+class _Fed:
+    """What one candidate takes in one decode: `tokens` of its own, then guesses."""
+
+    candidate: Candidate
+    tokens: int
+    pending: int
+    draft: Sequence[int] = ()
+    asked: bool = False
+    """The speculator was asked for guesses, whether it had some or not."""
+
+    @property
+    def streams(self) -> bool:
+        return self.pending == 1
 
 
 class Core:
@@ -39,41 +63,57 @@ class Core:
         self,
         backend: Backend,
         limits: Limits,
+        store: KvStore,
+        speculator: Speculator | None = None,
         clock: Callable[[], float] = monotonic,
         on_ended: Callable[[Job], None] = lambda job: None,
         news: Callable[[], bool] = lambda: False,
     ) -> None:
-        """`on_ended` hears of every job that is over, on the engine's thread.
+        """`store` keeps states outside the cells; `speculator` None: one token per stream and step.
 
-        `news`: somebody wants something of the thread; a prefill does not begin before it is heard.
+        `on_ended` hears of every job that is over, on the engine's thread. `news`: somebody wants something
+        of the thread; a prefill does not begin before it is heard.
         """
         self._backend = backend
         self._limits = limits
         self._clock = clock
         self._on_ended = on_ended
         self._news = news
+        self._store = store
+        self._speculator = speculator
+        self._meter = Meter(clock)
         self._chunks = scheduler.ChunkSizer(limits)
         self._sequences = Sequences(backend)
+        self._shelf = Shelf(backend, self._sequences, store, clock)
+        self._admission = Admission(self._sequences, self._shelf, limits, clock)
+        self._running = self._admission.running
         self._jobs: dict[int, Job] = {}
-        self._running: dict[Key, Candidate] = {}
-        self._waiting: list[Candidate] = []
         self._rejected = 0
-        self._prompt_tokens = self._cached_tokens = self._generated_tokens = 0
+        self._credit = 0.0
+        self._outputs = limits.outputs or backend.capacity.outputs or backend.capacity.sequences
         self.prefilling: frozenset[int] = frozenset()
         """Orders of the jobs whose prompts the running decode works on; read by other threads."""
 
     # -- requests ----------------------------------------------------------------------------------
 
     def add(self, job: Job, submission: Submission) -> None:
-        """Puts the job at the end of the queue."""
+        """Puts the job in the queue."""
         for index, spec in enumerate(submission.specs):
+            sampler = self._backend.sampler(spec)
+            sampler.observe(job.prompt)
             candidate = Candidate(
-                job, (job.order, index), self._backend.sampler(spec), TextAssembler(submission.stops)
+                job,
+                (job.order, index),
+                sampler,
+                TextAssembler(submission.stops),
+                submission.guide(index),
+                job.prompt,
+                job.priority,
             )
             job.candidates.append(candidate)
-            self._waiting.append(candidate)
+            self._admission.add(candidate)
         self._jobs[job.order] = job
-        self._prompt_tokens += len(job.prompt)
+        self._meter.prompt_tokens += len(job.prompt)
 
     def cancel(self, job: Job, error: SwarmError) -> None:
         """Takes the job out, whatever it is doing; its last output is Ended with `error`."""
@@ -83,7 +123,7 @@ class Core:
         for candidate in sorted(job.candidates, key=lambda each: each.sequence is not None):
             if not candidate.finished:
                 self._close(candidate)
-        self._waiting = [each for each in self._waiting if each.job is not job]
+        self._admission.remove(lambda each: each.job is job)
         self._end(job, error)
         self._flush([job])
 
@@ -91,201 +131,252 @@ class Core:
         """Ends one candidate here; it counts as stopped."""
         candidate = job.candidates[index]
         if not candidate.finished:
-            self._waiting = [each for each in self._waiting if each is not candidate]
+            self._admission.remove(lambda each: each is candidate)
             self._cut_off(candidate, Finish.STOP)
 
+    def save_all(self) -> None:
+        """Saves every idle prefix: the process is about to end."""
+        for sequence in self._sequences.idle():
+            self._shelf.enqueue(sequence)
+        self._shelf.save(None, lambda: False)
+
     def status(self) -> EngineStatus:
-        return EngineStatus(
-            sequences_total=self._backend.capacity.sequences,
-            sequences_busy=self._sequences.busy,
-            cells_total=self._sequences.cells_total,
-            cells_used=self._sequences.cells_busy(),
-            prompt_tokens=self._prompt_tokens,
-            cached_tokens=self._cached_tokens,
-            generated_tokens=self._generated_tokens,
-        )
+        return EngineStatus.of(self._backend, self._sequences, self._shelf, self._meter, self._admission)
 
     # -- one step ----------------------------------------------------------------------------------
 
     def step(self) -> bool:
-        """Admits, decodes one batch, samples and hands over. False: there was nothing to do.
+        """Admits, moves state, decodes one batch, samples and hands over. False: there was nothing to do.
 
         Nothing is decoded when there is news.
         """
-        self._admit()
-        shares = self._plan()
-        if not shares:
-            return False
-        batch = [(self._running[share.key], share.tokens) for share in shares]
-        slices = [
-            Slice(
-                candidate.held.id,
-                candidate.held.length,
-                candidate.upcoming(tokens),
-                outputs=int(tokens == candidate.pending),
-            )
-            for candidate, tokens in batch
-        ]
-        prompts = [(candidate, tokens) for candidate, tokens in batch if candidate.pending > 1]
-        self.prefilling = frozenset(candidate.key[0] for candidate, _ in prompts)
+        with self._meter.step():
+            self._expire()
+            self._admission.admit()
+            if self._move():
+                return True
+            return self._decode()
+
+    def _expire(self) -> None:
+        now = self._clock()
+        late = [job for job in self._jobs.values() if job.deadline is not None and job.deadline <= now]
+        for job in late:
+            self.cancel(job, SwarmError(Reason.DEADLINE_EXCEEDED, "the request's time was over"))
+
+    def _move(self) -> bool:
+        """Brings state back and saves it, a slice at a time. True: there is more to do, and it is all there is."""
+        started = self._clock()
+        coming = [each for each in self._running.values() if each.held.restoring]
+        coming.sort(key=lambda each: (-each.rank, each.key))
+        load = len(self._running)
+        streams = sum(each.pending == 1 for each in self._running.values()) if coming else 0
+        for candidate in coming[:1] if streams else coming:
+            self._shelf.restore(candidate.held, self._chunks.seconds(streams, load), self._news)
+        idle = not self._running
+        if self._shelf.saving and (idle or self._credit > 0):
+            self._credit -= self._shelf.save(None if idle else self._credit, self._news)
+            if not idle:
+                self._shelf.relieve()
+        elif not idle and self._sequences.idle_tokens:
+            self._shelf.relieve()
+        if coming or self._shelf.saving:
+            self._meter.spend("move", started)
+        return idle and self._shelf.saving
+
+    def _decode(self) -> bool:
+        batch = self._plan()
+        if not batch:
+            return bool(self._running)
+        slices = [self._slice(fed) for fed in batch]
+        prompts = sum(fed.tokens for fed in batch if not fed.streams)
+        self.prefilling = frozenset(fed.candidate.key[0] for fed in batch if not fed.streams)
         if prompts and self._news():
             # Whoever cancelled before the line above could not see that a decode had to be interrupted.
             self.prefilling = frozenset()
             return True
         started = self._clock()
         outcome = self._backend.decode(slices)
-        seconds = self._clock() - started
+        seconds = self._meter.spend("decode", started)
         self.prefilling = frozenset()
-        if outcome is Outcome.DONE:
-            self._rejected = 0
-            self._chunks.observe(sum(tokens for _, tokens in prompts), seconds)
-            self._advance(batch, slices)
-        else:
-            self._undo(outcome, [candidate for candidate, _ in batch])
+        if outcome is not Outcome.DONE:
+            self._undo(outcome, [fed.candidate for fed in batch])
+            return True
+        self._rejected = 0
+        self._credit = min(1.0, self._credit + _SAVING_SHARE * seconds)
+        streams = sum(fed.streams for fed in batch)
+        drafted = sum(len(fed.draft) for fed in batch)
+        if not drafted:
+            self._chunks.observe(streams, prompts, seconds)
+        if self._speculator is not None and any(fed.asked for fed in batch):
+            self._speculator.observe(prompts + streams + drafted, seconds)
+        generated = self._meter.generated_tokens
+        self._advance(batch, slices)
+        generated = self._meter.generated_tokens - generated
+        self._meter.decoded(prompts, generated, seconds)
         return True
 
-    def _admit(self) -> None:
-        if not self._waiting:
-            return
-        admitted = scheduler.admit(
-            (self._wish(candidate) for candidate in self._waiting),
-            self._sequences.free,
-            self._cells_available(),
-            len(self._running),
-            self._limits,
-            self._clock(),
-        )
-        keys = set(admitted)
-        waiting, self._waiting = self._waiting, []
-        for candidate in waiting:
-            if candidate.key in keys:
-                self._place(candidate)
-            else:
-                candidate.job.passed_over = True
-                self._waiting.append(candidate)
+    def _slice(self, fed: _Fed) -> Slice:
+        held = fed.candidate.held
+        tokens: Sequence[int] = fed.candidate.upcoming(fed.tokens)
+        if fed.draft:
+            tokens = [*tokens, *fed.draft]
+        outputs = 1 + len(fed.draft) if fed.tokens == fed.pending else 0
+        return Slice(held.id, held.length, tokens, outputs)
 
-    def _cells_available(self) -> int:
-        """Cells that nobody holds or is about to fill with a prompt that is already being computed."""
-        promised = sum(
-            candidate.pending
-            for candidate in self._running.values()
-            if self._leader_in_prefill(candidate) is None
-        )
-        return self._sequences.cells_total - self._sequences.cells_busy() - promised
-
-    def _wish(self, candidate: Candidate) -> scheduler.Waiting:
-        leader = candidate.job.candidates[0]
-        if candidate is leader or candidate.out or leader.finished:
-            return scheduler.Waiting(candidate.key, candidate.known, candidate.job.arrived)
-        follows = leader.key if leader.sequence is None else None
-        return scheduler.Waiting(candidate.key, 1, candidate.job.arrived, follows)
-
-    def _place(self, candidate: Candidate) -> None:
-        job = candidate.job
-        if self._leader_in_prefill(candidate) is not None:
-            # The prompt is being computed; it is copied when it is there.
-            candidate.sequence = self._sequences.take_empty()
-        else:
-            known = job.prompt + candidate.out if candidate.out else job.prompt
-            candidate.sequence = self._sequences.place(known, keep_donor=candidate.index > 0)
-        if job.cached_tokens is None:
-            job.cached_tokens = candidate.sequence.length
-            self._cached_tokens += job.cached_tokens
-        job.started = True
-        self._running[candidate.key] = candidate
-
-    def _leader_in_prefill(self, candidate: Candidate) -> Candidate | None:
-        """The sibling whose prompt this candidate waits for, if it does."""
-        leader = candidate.job.candidates[0]
-        waits = candidate is not leader and leader.sequence is not None and not (candidate.out or leader.out)
-        return leader if waits else None
-
-    def _plan(self) -> list[scheduler.Share]:
+    def _plan(self) -> list[_Fed]:
         now = self._clock()
         while True:
             feeding = [
-                scheduler.Feeding(candidate.key, candidate.pending, candidate.job.arrived)
-                for candidate in self._running.values()
-                if self._leader_in_prefill(candidate) is None
+                scheduler.Feeding(
+                    each.key, each.pending, each.job.arrived, each.rank, self._next_point(each)
+                )
+                for each in self._running.values()
+                if not each.held.restoring and self._admission.waits_for(each) is None
             ]
             shares = scheduler.plan(feeding, self._chunks, self._limits, now)
-            if self._sequences.make_room(sum(share.tokens for share in shares)):
-                return shares
-            self._suspend_youngest()
+            tokens = sum(share.tokens for share in shares)
+            if self._sequences.make_room(tokens):
+                break
+            if not self._admission.suspend_last():
+                raise BackendFailure("one candidate alone does not fit the KV cells")
+        pending = {each.key: each.pending for each in feeding}
+        batch = [_Fed(self._running[share.key], share.tokens, pending[share.key]) for share in shares]
+        if self._speculator is not None:
+            self._draft(batch, tokens)
+        return batch
 
-    def _suspend_youngest(self) -> None:
-        """Frees the youngest candidate's cells; what it has generated is kept and fed again later."""
-        key = scheduler.victim(self._running)
-        if key is None:
-            raise BackendFailure("one candidate alone does not fit the KV cells")
-        self._suspend(self._running[key])
+    def _draft(self, batch: list[_Fed], tokens: int) -> None:
+        """Adds guesses to streams: as many as pay, and as there is room for."""
+        assert self._speculator is not None
+        room = min(
+            self._limits.batch - tokens,
+            self._outputs - len(batch),
+            self._sequences.cells_free - tokens,
+        )
+        rollback = self._backend.capacity.rollback
+        wanted = {
+            fed.candidate.key: (
+                fed.candidate.tokens,
+                min(
+                    fed.candidate.job.limit - fed.candidate.completion_tokens - 1,
+                    room if rollback is None else min(room, rollback),
+                ),
+            )
+            for fed in batch
+            if fed.streams and fed.candidate.answered
+        }
+        if not wanted:
+            return
+        others = sum(fed.tokens for fed in batch if fed.candidate.key not in wanted)
+        drafts = self._speculator.drafts(wanted, others, max(0, room))
+        for fed in batch:
+            fed.asked = fed.candidate.key in wanted
+            fed.draft = drafts.get(fed.candidate.key, ())
 
-    def _suspend(self, candidate: Candidate) -> None:
-        log.debug("candidate suspended", key=candidate.key, tokens=candidate.held.length)
-        del self._running[candidate.key]
-        self._sequences.release(candidate.held, keep=False)
-        candidate.sequence = None
-        bisect.insort(self._waiting, candidate, key=lambda each: each.key)
+    def _next_point(self, candidate: Candidate) -> int:
+        """Tokens up to where a prefill must pause to be saved; 0: it need not."""
+        length = candidate.held.length
+        point = self._shelf.next_point(length, candidate.job.stable, len(candidate.job.prompt))
+        return max(0, point - length)
 
     # -- after the decode --------------------------------------------------------------------------
 
-    def _advance(self, batch: list[tuple[Candidate, int]], slices: list[Slice]) -> None:
-        row = -1
+    def _advance(self, batch: Sequence[_Fed], slices: Sequence[Slice]) -> None:
+        row = 0
         jobs: dict[int, Job] = {}
-        for (candidate, tokens), fed in zip(batch, slices, strict=True):
-            job = candidate.job
-            row += tokens
-            self._sequences.extend(candidate.held, fed.tokens)
-            if candidate.index == 0 and not candidate.out:
-                job.outbox.append(Prefilled(candidate.held.length, len(job.prompt), job.cached_tokens or 0))
+        for fed, piece in zip(batch, slices, strict=True):
+            candidate, job = fed.candidate, fed.candidate.job
+            last, row = row + fed.tokens - 1, row + len(piece.tokens)
+            pause, known = self._next_point(candidate), len(candidate.tokens)
+            self._sequences.extend(candidate.held, piece.tokens)
+            if not fed.streams and fed.tokens == pause:
+                self._shelf.snapshot(candidate.held)
+            if candidate.index == 0 and not candidate.answered:
+                job.outbox.append(Prefilled(candidate.held.length, len(job.prompt), job.cached_tokens))
                 jobs[job.order] = job
-            if not fed.outputs:
+            if not piece.outputs:
                 continue
             jobs[job.order] = job
             siblings = [
                 each
                 for each in job.candidates
-                if each.sequence is not None and self._leader_in_prefill(each) is candidate
+                if each.sequence is not None and self._admission.waits_for(each) is candidate
             ]
             for sibling in siblings:
                 self._sequences.copy(candidate.held, sibling.held, candidate.held.length)
-            for each in (candidate, *siblings):
-                self._draw(each, row)
+            if not fed.streams:
+                # Half an hour of generating must not be lost with a process that dies meanwhile.
+                self._shelf.enqueue(candidate.held)
+            self._verify(candidate, last, fed.draft)
+            if self._speculator is not None and fed.asked and not candidate.finished:
+                said = len(candidate.tokens) - known
+                self._speculator.settle(candidate.key, candidate.tokens[-said:])
+            for sibling in siblings:
+                self._verify(sibling, last, ())
+        started = self._clock()
         self._flush(list(jobs.values()))
+        self._meter.spend("emit", started)
 
-    def _draw(self, candidate: Candidate, row: int) -> None:
-        sampled = candidate.sampler.sample(row)
+    def _verify(self, candidate: Candidate, row: int, draft: Sequence[int]) -> None:
+        """Draws a token, and one more for each guess that was right; the cache then holds only what was drawn."""
+        finish, accepted = self._draw(candidate, row), 0
+        for guess in draft:
+            if finish is not None or candidate.tokens[-1] != guess:
+                break
+            accepted += 1
+            finish = self._draw(candidate, row + accepted)
+        if draft:
+            self._meter.drafted_tokens += len(draft)
+            self._meter.accepted_tokens += accepted
+            if accepted < len(draft):
+                held = candidate.held
+                self._sequences.cut(held, held.length - (len(draft) - accepted))
+        if finish is not None:
+            self._finish(candidate)
+
+    def _draw(self, candidate: Candidate, row: int) -> Finish | None:
+        mask = candidate.guide.mask() if candidate.guide is not None else None
+        started = self._clock()
+        sampled = candidate.sampler.sample(row, mask)
+        self._meter.spend("sample", started)
         candidate.completion_tokens += 1
         candidate.logprob_sum += sampled.logprob
-        self._generated_tokens += 1
+        self._meter.generated_tokens += 1
         finish: Finish | None = None
         if self._backend.is_end(sampled.token):
             text = candidate.text.finish()
             finish = Finish.STOP
         else:
-            candidate.out.append(sampled.token)
-            text = candidate.text.feed(self._backend.piece(sampled.token))
+            candidate.append(sampled.token)
+            piece = self._backend.piece(sampled.token)
+            if candidate.guide is not None:
+                candidate.guide.accept(sampled.token, piece)
+            text = candidate.text.feed(piece)
             if candidate.completion_tokens >= candidate.job.limit:
                 text += candidate.text.finish()
                 finish = Finish.LENGTH
             if candidate.text.stopped:
                 finish = Finish.STOP
-        self._tell(candidate, text, finish)
+        self._tell(candidate, text, finish, sampled)
+        return finish
 
     def _cut_off(self, candidate: Candidate, finish: Finish) -> None:
         """Ends a candidate between two tokens."""
-        self._tell(candidate, candidate.text.finish(), finish)
+        self._tell(candidate, candidate.text.finish(), finish, None)
+        self._finish(candidate)
         self._flush([candidate.job])
 
-    def _tell(self, candidate: Candidate, text: str, finish: Finish | None) -> None:
-        job = candidate.job
-        job.outbox.append(
-            Generated(candidate.index, text, candidate.completion_tokens, candidate.logprob_sum, finish)
+    def _tell(self, candidate: Candidate, text: str, finish: Finish | None, sampled: Sampled | None) -> None:
+        candidate.job.outbox.append(
+            Generated(
+                candidate.index, text, candidate.completion_tokens, candidate.logprob_sum, finish, sampled
+            )
         )
-        if finish is not None:
-            self._close(candidate)
-            if all(each.finished for each in job.candidates):
-                self._end(job, None)
+
+    def _finish(self, candidate: Candidate) -> None:
+        self._close(candidate)
+        if all(each.finished for each in candidate.job.candidates):
+            self._end(candidate.job, None)
 
     def _close(self, candidate: Candidate) -> None:
         """Frees what the candidate holds.
@@ -295,15 +386,17 @@ class Core:
         candidate.finished = True
         candidate.sampler.close()
         self._running.pop(candidate.key, None)
+        if self._speculator is not None:
+            self._speculator.forget(candidate.key)
         if candidate.sequence is not None:
             needed = any(not each.finished and each.sequence is None for each in candidate.job.candidates)
-            self._sequences.release(candidate.sequence, keep=candidate.index == 0 or needed)
+            self._shelf.release(candidate.sequence, keep=candidate.index == 0 or needed)
             candidate.sequence = None
 
     def _end(self, job: Job, error: SwarmError | None) -> None:
         job.ended = True
         self._jobs.pop(job.order, None)
-        job.outbox.append(Ended(job.cached_tokens or 0, error))
+        job.outbox.append(Ended(job.cached_tokens, error))
         self._on_ended(job)
 
     def _flush(self, jobs: list[Job]) -> None:
@@ -346,18 +439,11 @@ class Core:
         """The cache is full earlier than the books say (its cells are not all alike to it)."""
         if self._sequences.evict_idle():
             return
-        if len(self._running) > 1:
-            self._suspend_youngest()
+        if self._admission.suspend_last():
             return
         (candidate,) = candidates
-        log.warning("no cells left for the only candidate", key=candidate.key, known=candidate.known)
-        if not candidate.out:
+        log.warning("no cells left for the only candidate", key=candidate.key, known=len(candidate.tokens))
+        if not candidate.answered:
             self.cancel(candidate.job, SwarmError(Reason.INTERNAL, "the prompt does not fit the KV cells"))
             return
         self._cut_off(candidate, Finish.LENGTH)
-
-
-def job_of(submission: Submission, order: int, limit: int, now: float) -> Job:
-    """A job for `submission` that may generate `limit` tokens per candidate."""
-    prompt = tokens_of(submission.prompt)
-    return Job(order, prompt, len(submission.specs), limit, submission.sink, now)

@@ -8,11 +8,13 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from services.common.errors import SwarmError
-from services.inference_worker.backends.base import Sampler, SamplerSpec
-from services.inference_worker.engine.scheduler import Key
+from services.inference_worker.backends.base import Sampled, Sampler, SamplerSpec
+from services.inference_worker.engine.guide import Guide
+from services.inference_worker.engine.scheduler import Key, Priority
 from services.inference_worker.engine.sequences import Sequence as KvSequence
 from services.inference_worker.engine.sequences import tokens_of
 from services.inference_worker.engine.stops import TextAssembler
+from services.inference_worker.kv.eviction import Owner
 
 
 class Finish(StrEnum):
@@ -24,7 +26,7 @@ class Finish(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Prefilled:
-    """`done` of the prompt's `total` tokens are in the cache; `cached` of them were there before."""
+    """`done` of the prompt's `total` tokens are in the cache; `cached` of them were not computed for it."""
 
     done: int
     total: int
@@ -35,7 +37,8 @@ class Prefilled:
 class Generated:
     """One more token of a candidate. `text` may be empty; with `finish` it is the candidate's last.
 
-    `completion_tokens` and `logprob_sum` (natural logarithms) cover the candidate so far.
+    `completion_tokens` and `logprob_sum` (natural logarithms) cover the candidate so far. `sampled` is the
+    token itself, None where a candidate ends between two tokens.
     """
 
     candidate: int
@@ -43,6 +46,7 @@ class Generated:
     completion_tokens: int
     logprob_sum: float
     finish: Finish | None = None
+    sampled: Sampled | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,26 +63,45 @@ Output = Prefilled | Generated | Ended
 Sink = Callable[[Sequence[Output]], bool]
 
 
+def unguided(index: int) -> Guide | None:
+    return None
+
+
 @dataclass(frozen=True, slots=True)
 class Submission:
-    """One prompt and a sampler spec for each candidate. `max_tokens` None: up to the end of the context."""
+    """One prompt and a sampler spec for each candidate. `max_tokens` None: up to the end of the context.
+
+    `deadline`: when the request is given up, in the engine's clock. `guide` makes the constraint of the
+    candidate of that index. `stable`: leading tokens of the prompt that the conversation's next turn will
+    most likely repeat, 0: unknown; only asked of models whose state can be reused only whole.
+    """
 
     prompt: Sequence[int]
     specs: Sequence[SamplerSpec]
     sink: Sink
     max_tokens: int | None = None
     stops: tuple[str, ...] = ()
+    priority: Priority = Priority.MAIN
+    owner: Owner = field(default_factory=Owner)
+    deadline: float | None = None
+    guide: Callable[[int], Guide | None] = unguided
+    stable: int = 0
 
 
 @dataclass(slots=True, eq=False)
 class Candidate:
-    """One answer on its way. Without a sequence it waits: for the first time, or again after a shortage."""
+    """One answer on its way. Without a sequence it waits: for the first time, or again after a shortage.
+
+    `tokens` are prompt and answer; as long as there is no answer, the job's own prompt.
+    """
 
     job: Job
     key: Key
     sampler: Sampler
     text: TextAssembler
-    out: array[int] = field(default_factory=tokens_of)
+    guide: Guide | None
+    tokens: array[int]
+    rank: int
     completion_tokens: int = 0
     logprob_sum: float = 0.0
     sequence: KvSequence | None = None
@@ -89,9 +112,9 @@ class Candidate:
         return self.key[1]
 
     @property
-    def known(self) -> int:
-        """Tokens of prompt and answer; all of them must be in the cache before the next one is drawn."""
-        return len(self.job.prompt) + len(self.out)
+    def answered(self) -> bool:
+        """It has drawn a token of its own that must be fed to go on."""
+        return len(self.tokens) > len(self.job.prompt)
 
     @property
     def held(self) -> KvSequence:
@@ -101,17 +124,18 @@ class Candidate:
 
     @property
     def pending(self) -> int:
-        return self.known - self.held.length
+        """Tokens that must be in the cache before the next one is drawn, and are not yet."""
+        return len(self.tokens) - self.held.length
+
+    def append(self, token: int) -> None:
+        if not self.answered:
+            self.tokens = self.job.prompt[:]
+        self.tokens.append(token)
 
     def upcoming(self, count: int) -> array[int]:
         """The next `count` tokens to feed."""
-        prompt, start = self.job.prompt, self.held.length
-        behind = start - len(prompt)
-        if behind >= 0:
-            return self.out[behind : behind + count]
-        if behind + count <= 0:
-            return prompt[start : start + count]
-        return prompt[start:] + self.out[: behind + count]
+        start = self.held.length
+        return self.tokens[start : start + count]
 
 
 @dataclass(slots=True, eq=False)
@@ -127,8 +151,13 @@ class Job:
     limit: int
     sink: Sink
     arrived: float
+    priority: Priority = Priority.MAIN
+    owner: Owner = field(default_factory=Owner)
+    deadline: float | None = None
+    stable: int = 0
     candidates: list[Candidate] = field(default_factory=list)
-    cached_tokens: int | None = None
+    cached_tokens: int = 0
+    placed: bool = False
     outbox: list[Output] = field(default_factory=list)
     started: bool = False
     passed_over: bool = False
@@ -141,14 +170,17 @@ class Job:
         return self.width - sum(candidate.finished for candidate in self.candidates)
 
 
-@dataclass(frozen=True, slots=True)
-class EngineStatus:
-    """`cells_used` without idle prefixes, which give way at once; the last three only grow."""
-
-    sequences_total: int
-    sequences_busy: int
-    cells_total: int
-    cells_used: int
-    prompt_tokens: int
-    cached_tokens: int
-    generated_tokens: int
+def job_of(submission: Submission, order: int, limit: int, now: float) -> Job:
+    """A job for `submission` that may generate `limit` tokens per candidate."""
+    return Job(
+        order,
+        tokens_of(submission.prompt),
+        len(submission.specs),
+        limit,
+        submission.sink,
+        now,
+        submission.priority,
+        submission.owner,
+        submission.deadline,
+        submission.stable,
+    )

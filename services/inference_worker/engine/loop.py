@@ -11,9 +11,12 @@ import structlog
 
 from services.common.errors import Reason, SwarmError, context_length_exceeded, invalid
 from services.inference_worker.backends.base import Backend
-from services.inference_worker.engine.core import Core, job_of
-from services.inference_worker.engine.jobs import EngineStatus, Job, Submission
+from services.inference_worker.engine.core import Core
+from services.inference_worker.engine.jobs import Job, Submission, job_of
 from services.inference_worker.engine.scheduler import Limits
+from services.inference_worker.engine.speculator import Speculator
+from services.inference_worker.engine.status import EngineStatus
+from services.inference_worker.kv.store import KvStore
 
 # Bounds of what a refused client is told to wait, in seconds.
 _SHORTEST_WAIT, _LONGEST_WAIT = 1.0, 30.0
@@ -33,10 +36,13 @@ class Engine:
         queue: int,
         limits: Limits | None = None,
         on_failure: Callable[[BaseException], None] = lambda error: None,
+        store: KvStore | None = None,
+        speculator: Speculator | None = None,
     ) -> None:
         """`context_length`: most tokens of prompt and answer of one candidate; at most the backend's cells.
 
-        `queue`: requests that may wait for a sequence. `on_failure` hears, on the engine's thread, that the
+        `queue`: requests that may wait for a sequence. `store` keeps computed state outside the cells
+        (default: nowhere); `speculator` guesses tokens (default: none are guessed). `on_failure` hears, on the engine's thread, that the
         engine is lost; the process should then end.
         """
         capacity = backend.capacity
@@ -51,6 +57,8 @@ class Engine:
         self._core = Core(
             backend,
             limits or Limits(batch=capacity.batch),
+            store or KvStore(backend.fingerprint, 0, None),
+            speculator,
             on_ended=self._ended,
             news=lambda: not self._inbox.empty(),
         )
@@ -167,6 +175,7 @@ class Engine:
         try:
             self._run()
             self._end_all(SwarmError(Reason.UNAVAILABLE, "the worker is shutting down"))
+            self._core.save_all()
         except BaseException as error:
             log.critical("the engine is lost", exc_info=error)
             lost = SwarmError(Reason.WORKER_LOST, f"the worker's engine failed: {error}")

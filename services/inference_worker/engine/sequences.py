@@ -1,20 +1,21 @@
 """Which sequence holds which tokens in the KV cache, who uses it, and how many cells are taken.
 
 A prefix that was computed stays in its idle sequence until its cells are needed; the next request takes
-the longest common prefix from any sequence, idle or running. This is the only place that copies, cuts or
-drops KV, so the books cannot disagree with the cache. Colder tiers will be asked in `place` and told in
-`_evict`.
+the longest common prefix from any sequence, idle or running. Everything that adds, copies, cuts or drops KV
+goes through here, so the books cannot disagree with the cache. What lies in colder tiers is `shelf.py`'s.
 """
 
 from __future__ import annotations
 
 from array import array
+from collections.abc import Iterable
 from collections.abc import Sequence as Seq
 from dataclasses import dataclass, field
 
 import numpy as np
 
-from services.inference_worker.backends.base import Backend
+from services.inference_worker.backends.base import Backend, Reuse
+from services.inference_worker.kv.eviction import Owner
 
 
 def tokens_of(values: Seq[int] = ()) -> array[int]:
@@ -43,6 +44,12 @@ class Sequence:
     busy: bool = False
     runs: list[_Run] = field(default_factory=list)
     released: int = 0
+    owner: Owner = field(default_factory=Owner)
+    """For whom its tokens were computed last."""
+    saved: int = 0
+    """Leading tokens whose state lies in a colder tier too."""
+    restoring: bool = False
+    """Its state is on the way from a colder tier; nothing is fed meanwhile."""
 
     @property
     def length(self) -> int:
@@ -54,6 +61,7 @@ class Sequences:
 
     def __init__(self, backend: Backend) -> None:
         self._backend = backend
+        self._whole = backend.capacity.reuse is Reuse.WHOLE
         self._all = [Sequence(index) for index in range(backend.capacity.sequences)]
         self._clock = 0
         self.cells_total = backend.capacity.cells
@@ -73,12 +81,34 @@ class Sequences:
 
     def cells_busy(self) -> int:
         """Cells that running candidates hold; all others can be had by dropping idle prefixes."""
+        return self.cells_held(each for each in self._all if each.busy)
+
+    def cells_held(self, sequences: Iterable[Sequence]) -> int:
+        """Cells that `sequences` hold together."""
         most: dict[_Run, int] = {}
-        for sequence in self._all:
-            if sequence.busy:
-                for run in sequence.runs:
-                    most[run] = max(most.get(run, 0), run.holders[sequence.id])
+        for sequence in sequences:
+            for run in sequence.runs:
+                most[run] = max(most.get(run, 0), run.holders[sequence.id])
         return sum(most.values())
+
+    def cells_idle(self) -> int:
+        """Cells that only idle prefixes hold."""
+        return self.cells_used - self.cells_busy()
+
+    @property
+    def idle_tokens(self) -> bool:
+        """Whether there is an idle prefix."""
+        return any(each.length and not each.busy for each in self._all)
+
+    def idle(self) -> list[Sequence]:
+        """Idle sequences that hold tokens, longest unused first."""
+        return sorted(
+            (each for each in self._all if not each.busy and each.length), key=lambda each: each.released
+        )
+
+    def known(self, tokens: array[int]) -> int:
+        """How many leading tokens `place` would find."""
+        return self._longest_prefix(tokens)[1]
 
     def place(self, tokens: array[int], keep_donor: bool = False) -> Sequence:
         """A sequence for `tokens` that already holds as long a prefix of them as is known, never all.
@@ -90,10 +120,12 @@ class Sequences:
         donor, shared = self._longest_prefix(tokens)
         if donor is None:
             return self.take_empty()
-        in_place = not keep_donor and 2 * shared >= donor.length
+        # What cannot be cut after copying must be cut where it lies.
+        in_place = (not keep_donor and 2 * shared >= donor.length) or (
+            self._whole and shared < donor.length
+        )
         if not donor.busy and (in_place or self.free == 1):
-            if not self._cut(donor, shared):
-                self.drop(donor)
+            self.cut(donor, shared)
             donor.busy = True
             return donor
         sequence = self.take_empty(spare=donor)
@@ -110,7 +142,7 @@ class Sequences:
 
     def release(self, sequence: Sequence, keep: bool) -> None:
         """The sequence's user is done; its tokens stay as an idle prefix if `keep`."""
-        sequence.busy = False
+        sequence.busy = sequence.restoring = False
         self._clock += 1
         sequence.released = self._clock
         if not keep:
@@ -125,11 +157,10 @@ class Sequences:
 
     def evict_idle(self) -> bool:
         """Drops the idle prefix that is longest unused. False: there is none."""
-        idle = [each for each in self._all if not each.busy and each.length]
-        if not idle:
-            return False
-        self.drop(min(idle, key=lambda each: each.released))
-        return True
+        idle = self.idle()
+        if idle:
+            self.drop(idle[0])
+        return bool(idle)
 
     def extend(self, sequence: Sequence, tokens: Seq[int]) -> None:
         """`tokens` were decoded at the end of the sequence."""
@@ -143,10 +174,22 @@ class Sequences:
             sequence.runs.append(last)
         last.holders[sequence.id] += len(tokens)
 
+    def load(self, sequence: Sequence, tokens: array[int], state: bytes) -> bool:
+        """Puts the saved state of `tokens` behind what the sequence holds. Needs room for them.
+
+        False: the state did not fit, nothing has changed.
+        """
+        start = sequence.length
+        if not self._backend.load(sequence.id, start, start + len(tokens), state):
+            return False
+        self.extend(sequence, tokens)
+        return True
+
     def copy(self, source: Sequence, target: Sequence, length: int) -> None:
         """`target` (empty) shares the first `length` tokens of `source`."""
         self._backend.copy(source.id, target.id, length)
         target.tokens = source.tokens[:length]
+        target.saved = min(source.saved, length)
         for run in source.runs:
             held = min(length, run.holders[source.id])
             if held == 0:
@@ -168,15 +211,18 @@ class Sequences:
         # Also when the books say that it is empty: an interrupted decode may have left cells behind.
         self._backend.drop(sequence.id)
 
-    def _cut(self, sequence: Sequence, length: int) -> bool:
-        if not self._backend.cut(sequence.id, length):
-            return False
-        self._hold(sequence, length)
-        return True
+    def cut(self, sequence: Sequence, length: int) -> bool:
+        """Keeps the first `length` tokens. False: impossible, and the sequence is empty now."""
+        if self._backend.cut(sequence.id, length):
+            self._hold(sequence, length)
+            return True
+        self.drop(sequence)
+        return False
 
     def _hold(self, sequence: Sequence, length: int) -> None:
         """Books: the sequence keeps its first `length` tokens."""
         del sequence.tokens[length:]
+        sequence.saved = min(sequence.saved, length)
         kept: list[_Run] = []
         for run in sequence.runs:
             held = min(length, run.holders[sequence.id])
@@ -191,7 +237,6 @@ class Sequences:
         sequence.runs = kept
 
     def _longest_prefix(self, tokens: array[int]) -> tuple[Sequence | None, int]:
-        whole_only = not self._backend.capacity.partial_prefix
         wanted = np.frombuffer(tokens, dtype=np.intc)
         best: tuple[Sequence | None, int] = (None, 0)
         for sequence in self._all:
@@ -200,8 +245,10 @@ class Sequences:
                 continue
             different = np.frombuffer(sequence.tokens, dtype=np.intc)[:limit] != wanted[:limit]
             shared = int(different.argmax()) if different.any() else limit
-            if whole_only and shared < sequence.length:
-                continue
+            if self._whole and shared < sequence.length:
+                # Restored or running: not ours to cut.
+                if sequence.busy or not self._backend.can_cut(sequence.id, shared):
+                    continue
             if shared > best[1]:
                 best = (sequence, shared)
         return best

@@ -10,9 +10,19 @@ from hypothesis import strategies as st
 
 from services.common.errors import Reason, SwarmError
 from services.inference_worker.backends.base import BackendFailure, Outcome, SamplerSpec
-from services.inference_worker.engine.core import Core, job_of
-from services.inference_worker.engine.jobs import Ended, Finish, Generated, Job, Output, Prefilled, Submission
+from services.inference_worker.engine.core import Core
+from services.inference_worker.engine.jobs import (
+    Ended,
+    Finish,
+    Generated,
+    Job,
+    Output,
+    Prefilled,
+    Submission,
+    job_of,
+)
 from services.inference_worker.engine.scheduler import Limits
+from services.inference_worker.kv.store import KvStore
 from tests.fakes.backend import GREEDY, FakeBackend, ToyModel
 
 CANCELLED = SwarmError(Reason.CANCELLED, "cancelled")
@@ -51,13 +61,17 @@ class Reader:
 class Rig:
     """A core over a fake backend, driven by hand."""
 
-    def __init__(self, backend: FakeBackend | None = None, limits: Limits | None = None) -> None:
+    def __init__(
+        self, backend: FakeBackend | None = None, limits: Limits | None = None, store: KvStore | None = None
+    ) -> None:
         self.backend = backend or FakeBackend()
+        self.store = store or KvStore(self.backend.fingerprint, 0, None)
         self.now = 0.0
         self.ended: list[Job] = []
         self.core = Core(
             self.backend,
             limits or Limits(batch=self.backend.capacity.batch, headroom=4),
+            self.store,
             clock=lambda: self.now,
             on_ended=self.ended.append,
         )

@@ -1,0 +1,153 @@
+"""The queue: who waits, who is let in, and who makes way for somebody who matters more."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+
+import structlog
+
+from services.inference_worker.engine import scheduler
+from services.inference_worker.engine.jobs import Candidate, Job
+from services.inference_worker.engine.scheduler import Key, Limits
+from services.inference_worker.engine.sequences import Sequences
+from services.inference_worker.engine.shelf import Shelf
+
+log = structlog.get_logger()
+
+
+class Admission:
+    """Belongs to the engine's thread. `running` are the candidates that have a sequence."""
+
+    def __init__(
+        self, sequences: Sequences, shelf: Shelf, limits: Limits, clock: Callable[[], float]
+    ) -> None:
+        self._sequences = sequences
+        self._shelf = shelf
+        self._limits = limits
+        self._clock = clock
+        self._waiting: list[Candidate] = []
+        self.running: dict[Key, Candidate] = {}
+        self.suspensions = 0
+
+    def add(self, candidate: Candidate) -> None:
+        self._waiting.append(candidate)
+
+    def remove(self, unwanted: Callable[[Candidate], bool]) -> None:
+        """Takes candidates out of the queue."""
+        self._waiting = [each for each in self._waiting if not unwanted(each)]
+
+    def admit(self) -> None:
+        """Gives sequences to those whose turn it is; running ones of a lower rank make way."""
+        while self._waiting:
+            wishes = [self._wish(candidate) for candidate in self._waiting]
+            admitted = set(
+                scheduler.admit(
+                    wishes,
+                    self._sequences.free,
+                    self._cells_available(),
+                    len(self.running),
+                    self._limits,
+                    self._clock(),
+                )
+            )
+            ranks = {wish.key: wish.rank for wish in wishes}
+            waiting, self._waiting = self._waiting, []
+            for candidate in waiting:
+                if candidate.key in admitted:
+                    candidate.rank = ranks[candidate.key]
+                    self._place(candidate)
+                else:
+                    candidate.job.passed_over = True
+                    self._waiting.append(candidate)
+            if not self._make_way():
+                return
+
+    def _make_way(self) -> bool:
+        """Suspends running candidates for the first in the queue, if it matters more and then gets in."""
+        wishes = [self._wish(candidate) for candidate in self._waiting]
+        first = next((wish for wish in scheduler.in_order(wishes) if wish.follows is None), None)
+        if first is None:
+            return False
+        lower = {key for rank, key in self._ranks() if rank < first.rank}
+        if not lower or not self._fits(first, lower) or self._fits(first, set()):
+            return False
+        while not self._fits(first, set()):
+            key = scheduler.displaced(first, self._ranks())
+            assert key is not None
+            self.suspend(self.running[key])
+        return True
+
+    def _fits(self, wish: scheduler.Waiting, without: Collection[Key]) -> bool:
+        """Whether `wish` would be admitted if those `without` did not run."""
+        others = [each for key, each in self.running.items() if key not in without]
+        if self._sequences.free + len(without) == 0:
+            return False
+        return not others or bool(
+            scheduler.admit(
+                [wish], 1, self._cells_available(others), len(others), self._limits, self._clock()
+            )
+        )
+
+    def suspend_last(self) -> bool:
+        """Frees the cells of the candidate that matters least. False: there is only one."""
+        key = scheduler.victim(self._ranks())
+        if key is None:
+            return False
+        self.suspend(self.running[key])
+        return True
+
+    def suspend(self, candidate: Candidate) -> None:
+        """Back into the queue; what it has generated is kept, its state is saved and comes back later."""
+        log.debug("candidate suspended", key=candidate.key, tokens=candidate.held.length)
+        self.suspensions += 1
+        del self.running[candidate.key]
+        self._shelf.suspend(candidate.held)
+        candidate.sequence = None
+        self._waiting.append(candidate)
+
+    def waits_for(self, candidate: Candidate) -> Candidate | None:
+        """The sibling whose prompt this running candidate waits for, if it does."""
+        leader = candidate.job.candidates[0]
+        waits = candidate is not leader and leader.sequence is not None
+        return leader if waits and not candidate.answered and not leader.answered else None
+
+    def _ranks(self) -> list[tuple[int, Key]]:
+        return [(each.rank, key) for key, each in self.running.items()]
+
+    def _cells_available(self, running: Collection[Candidate] | None = None) -> int:
+        """Cells that `running` (default: all that run) neither hold nor are about to fill with a prompt."""
+        running = self.running.values() if running is None else running
+        promised = sum(candidate.pending for candidate in running if self.waits_for(candidate) is None)
+        held = self._sequences.cells_held(candidate.held for candidate in running)
+        return self._sequences.cells_total - held - promised
+
+    def _wish(self, candidate: Candidate) -> scheduler.Waiting:
+        job, leader = candidate.job, candidate.job.candidates[0]
+        rank = max(candidate.rank, self._limits.rank(job.priority, self._clock() - job.arrived))
+        if candidate is leader or candidate.answered or leader.finished:
+            return scheduler.Waiting(candidate.key, len(candidate.tokens), job.arrived, None, rank)
+        follows = leader.key if leader.sequence is None else None
+        return scheduler.Waiting(candidate.key, 1, job.arrived, follows, rank)
+
+    def _place(self, candidate: Candidate) -> None:
+        job = candidate.job
+        if self.waits_for(candidate) is not None:
+            # The prompt is being computed; it is copied when it is there.
+            candidate.sequence = self._sequences.take_empty()
+            candidate.sequence.owner = job.owner
+        else:
+            first = not job.placed
+            candidate.sequence = self._shelf.place(
+                candidate.tokens,
+                job.owner,
+                keep_donor=candidate.index > 0,
+                on_tokens=lambda tokens: _count(job, tokens) if first else None,
+            )
+            job.placed = True
+        job.started = True
+        self.running[candidate.key] = candidate
+
+
+def _count(job: Job, tokens: int) -> None:
+    """`tokens` of the job's prompt need not be computed."""
+    job.cached_tokens += tokens
