@@ -32,8 +32,9 @@ from services.inference_worker.backends.llama_cpp import log
 from services.inference_worker.backends.llama_cpp.batch import Batch
 from services.inference_worker.backends.llama_cpp.memory import Kind, SequenceMemory, Shape
 from services.inference_worker.backends.llama_cpp.options import SPARE_OUTPUTS, KvType, LoadOptions
-from services.inference_worker.backends.llama_cpp.sampler import ChainSampler, GreedySampler, Logits
 from services.inference_worker.backends.llama_cpp.vocabulary import LlamaVocabulary
+from services.inference_worker.backends.sampling.rows import Logits, Rows
+from services.inference_worker.backends.sampling.sampler import Samplers
 
 # llama.cpp's own bound.
 MOST_SEQUENCES = 256
@@ -84,9 +85,8 @@ class LlamaCppBackend:
             rollback={Kind.PLAIN: None, Kind.WINDOWED: self._batch.size, Kind.STATEFUL: 0}[self._shape.kind],
         )
         self._fingerprint = self._compute_fingerprint(options)
-        self._rows: dict[Row, Logits] = {}
-        self._sums: dict[Row, float] = {}
-        self._scratch = np.empty(self._vocabulary.facts.size, np.float32)
+        self._rows = Rows(self._vocabulary.facts.size, self._read_logits)
+        self._samplers = Samplers(self._rows, self._vocabulary)
 
     # -- facts and words, from any thread ----------------------------------------------------------
 
@@ -118,7 +118,6 @@ class LlamaCppBackend:
 
     def decode(self, slices: Sequence[Slice]) -> Outcome:
         self._rows.clear()
-        self._sums.clear()
         self._batch.fill(slices)
         code = llama.llama_decode(self._context, self._batch.native)
         match code:
@@ -133,12 +132,7 @@ class LlamaCppBackend:
         raise BackendFailure(f"llama_decode returned {code}: {log.last_complaints()}")
 
     def sampler(self, spec: SamplerSpec) -> Sampler:
-        penalised = spec.frequency_penalty or spec.presence_penalty
-        if spec.temperature <= 0 and not penalised:
-            return GreedySampler(self)
-        return ChainSampler(
-            spec, self, self._context, vocabulary=self.vocabulary.size, window=self._capacity.cells
-        )
+        return self._samplers.make(spec)
 
     def copy(self, source: int, target: int, length: int) -> None:
         self._memory.copy(source, target, length)
@@ -166,23 +160,13 @@ class LlamaCppBackend:
 
     def logits(self, row: Row) -> Logits:
         """A view that is valid until the next decode."""
-        found = self._rows.get(row)
-        if found is None:
-            pointer = llama.llama_get_logits_ith(self._context, row)
-            if not pointer:
-                raise BackendFailure(f"row {row} has no logits")
-            found = self._rows[row] = np.ctypeslib.as_array(pointer, (self.vocabulary.size,))
-        return found
+        return self._rows.logits(row)
 
-    def log_sum_exp(self, row: Row) -> float:
-        found = self._sums.get(row)
-        if found is None:
-            logits = self.logits(row)
-            highest = logits.max()
-            np.subtract(logits, highest, out=self._scratch)
-            np.exp(self._scratch, out=self._scratch)
-            found = self._sums[row] = float(highest + np.log(self._scratch.sum()))
-        return found
+    def _read_logits(self, row: Row) -> Logits:
+        pointer = llama.llama_get_logits_ith(self._context, row)
+        if not pointer:
+            raise BackendFailure(f"row {row} has no logits")
+        return np.ctypeslib.as_array(pointer, (self.vocabulary.size,))
 
     # -- loading -----------------------------------------------------------------------------------
 

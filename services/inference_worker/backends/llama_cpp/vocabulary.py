@@ -48,20 +48,25 @@ class LlamaVocabulary:
                 self._readers -= 1
                 self._condition.notify_all()
 
+    def plain(self, text: bytes) -> list[int]:
+        """The tokens of a text in which markup is text as well. Only before `close`."""
+        return self._cut(text, markup=False)
+
     def _tokenize(self, text: str) -> list[int]:
-        data = text.encode("utf-8", "replace")
+        found = self._cut(text.encode("utf-8", "replace"), markup=True)
+        if self._adds_bos and found[:1] != [self._bos]:
+            found.insert(0, self._bos)
+        return found
+
+    def _cut(self, data: bytes, markup: bool) -> list[int]:
         room = len(data) + 1
         while True:
             tokens = (llama.llama_token * room)()
             # add_special is False: it would put an EOS behind the prompt of models that want one.
-            count = llama.llama_tokenize(self._vocabulary, data, len(data), tokens, room, False, True)
+            count = llama.llama_tokenize(self._vocabulary, data, len(data), tokens, room, False, markup)
             if count >= 0:
-                break
+                return list(tokens[:count])
             room = -count
-        found = list(tokens[:count])
-        if self._adds_bos and found[:1] != [self._bos]:
-            found.insert(0, self._bos)
-        return found
 
     def piece(self, token: int) -> bytes:
         piece = self._pieces.get(token)
