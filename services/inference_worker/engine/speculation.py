@@ -1,0 +1,236 @@
+"""How many guesses each stream feeds in a step, so that most tokens a second come out. Pure policy.
+
+A step is asked for in this order: `wanted` (how many guesses to draft), `share` (how many of them to feed),
+`observe` (what the step took), `settle` (what each stream said). Two things decide: how often a stream's
+guesses were right, and what rows cost, both measured. And a purse: every stream may lose a small part of
+what it has said to guesses that came to nothing, no more. A stream whose purse is empty goes without.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from heapq import heapify, heapreplace
+
+from services.inference_worker.engine.scheduler import Key
+from services.inference_worker.engine.step_cost import StepCost
+
+# What is believed of a stream's guesses before the first was tried.
+_FIRST_RATE = 0.5
+# Weights of the newest guess: about the last twelve count, and about the last sixty.
+_QUICK, _SLOW = 0.15, 0.03
+# So far apart, the two rates tell that the text has changed.
+_CHANGED = 0.35
+# A guess that is right less often than this is not worth a row anywhere.
+_LEAST_GAIN = 0.02
+
+# The purse, in tokens: at the start, per token said, and its bounds.
+_START = 0.5
+_INCOME = 0.015
+_LEAST, _MOST = -2.0, 4.0
+# Per token said by a stream whose guesses should pay, by all that was measured.
+_TRUST = 0.05
+# Guesses of a stream in a trial, where speculation does not seem to pay.
+_TRIAL = 4
+
+_DRAFT_RATE = 0.2
+# Until it is measured, a drafted guess is thought to cost this part of a one-row step.
+_HOPED_DRAFT = 0.1
+
+
+@dataclass(slots=True)
+class _Stream:
+    quick: float = _FIRST_RATE
+    slow: float = _FIRST_RATE
+    learned: int = 2
+    """Guesses that `slow` rests on; the first belief counts as two."""
+    purse: float = _START
+    pays: bool = False
+    """Guesses would be fed now if the purse were full."""
+
+    @property
+    def acceptance(self) -> float:
+        """The probability that the next guess is right, if the one before it was.
+
+        The lower of two: a short lucky run is not believed, a short unlucky one is.
+        """
+        return min(self.quick, self.slow)
+
+    def learn(self, right: bool) -> None:
+        self.quick += _QUICK * (right - self.quick)
+        self.learned += 1
+        self.slow += max(_SLOW, 1 / self.learned) * (right - self.slow)
+        if abs(self.quick - self.slow) > _CHANGED:
+            self.slow, self.learned = self.quick, round(1 / _QUICK)
+
+
+@dataclass(frozen=True, slots=True)
+class _Step:
+    """The step that runs: `base` rows without guesses, of which `streams` are streams."""
+
+    streams: int = 0
+    base: int = 1
+    asked: Mapping[Key, int] = field(default_factory=dict)
+    fed: int = 0
+
+
+class Pacer:
+    """Of one engine. Streams are known by their candidates' keys; new ones need not be announced."""
+
+    def __init__(self, most: int = 64, free: bool = True) -> None:
+        """`most` guesses of one stream in one step; 0: none at all.
+
+        `free`: drafting costs next to nothing, so it is done for streams that go without, too: their
+        guesses are only compared with what they say.
+        """
+        self._most = most
+        self._free = free
+        self._cost = StepCost()
+        self._streams: dict[Key, _Stream] = {}
+        self._step = _Step()
+        self._draft_cost: float | None = None
+        self.fed = 0
+        """Guesses that were fed so far, of all streams; only grows."""
+        self.accepted = 0
+        """Those of them that were right."""
+
+    def wanted(self, keys: Collection[Key], others: int, room: int) -> dict[Key, int]:
+        """How many guesses to draft for which of the running streams `keys`.
+
+        `others`: rows of the step that are no streams' (prompts). `room`: rows that the step has left.
+        """
+        most = min(self._most, room)
+        if most <= 0:
+            chosen: dict[Key, int] = {}
+        elif self._free:
+            chosen = dict.fromkeys(keys, most)
+        else:
+            chosen = self._choose(dict.fromkeys(keys, most), len(keys), others, room, self._draft_units())
+        self._step = _Step(len(keys), len(keys) + others, chosen)
+        return chosen
+
+    def share(self, lengths: Mapping[Key, int], streams: int, others: int, room: int) -> dict[Key, int]:
+        """How many guesses to feed, of `lengths` that there are; streams that are not named feed none.
+
+        `streams` run in the step, with guesses or without. `others` and `room` as in `wanted`; the sum of
+        what is fed is at most `room`.
+        """
+        able = {key: min(length, self._most) for key, length in lengths.items() if length > 0}
+        chosen = self._choose(able, streams, others, room, 0.0)
+        self._step = _Step(streams, streams + others, self._step.asked, sum(chosen.values()))
+        return chosen
+
+    def observe(self, rows: int, seconds: float, drafting: float = 0.0, drafted: int = 0) -> None:
+        """The step's decode of `rows` took `seconds`; before it, drafting took `drafting` seconds.
+
+        `drafted`: length of the longest draft.
+        """
+        self._cost.observe(rows, seconds)
+        step = self._step
+        if self._free or not step.asked:
+            return
+        units = self._cost.in_units(drafting)
+        each = units / max(1, drafted)
+        known = self._draft_cost
+        self._draft_cost = each if known is None else known + _DRAFT_RATE * (each - known)
+        price = step.streams * units / self._cost.relative(step.base) / sum(step.asked.values())
+        for key, guesses in step.asked.items():
+            self._stream(key).purse -= price * guesses
+
+    def settle(self, key: Key, guesses: Sequence[int], fed: int, said: Sequence[int]) -> None:
+        """The stream has `said` these tokens in the step; `guesses` were its draft, of which `fed` were fed.
+
+        Called for streams without a draft, too.
+        """
+        stream = self._stream(key)
+        right = 0
+        for guess, token in zip(guesses, said, strict=False):
+            stream.learn(guess == token)
+            if guess != token:
+                break
+            right += 1
+        stream.purse += (_TRUST if stream.pays else _INCOME) * len(said)
+        if fed:
+            self.fed += fed
+            self.accepted += min(fed, right)
+            step = self._step
+            all_fed = max(fed, step.fed)
+            stream.purse += len(said) - 1 - self._price(step.streams, step.base, all_fed) * fed / all_fed
+        stream.purse = max(_LEAST, min(stream.purse, _MOST))
+
+    def forget(self, key: Key) -> None:
+        self._streams.pop(key, None)
+
+    # -- what pays ---------------------------------------------------------------------------------
+
+    def _choose(
+        self, lengths: Mapping[Key, int], streams: int, others: int, room: int, draft: float
+    ) -> dict[Key, int]:
+        """The likeliest guesses first, up to the number of rows that gives most tokens in the time.
+
+        `draft`: what one more guess per stream costs to draft.
+        """
+        base = streams + others
+        if not others and not self._cost.is_known(base):
+            # What guesses cost is told by comparison with a step without them.
+            return {}
+        chosen = dict.fromkeys(lengths, 0)
+        best: dict[Key, int] = {}
+        tokens = float(streams)
+        speed = tokens / self._cost.relative(base) if base else 0.0
+        heap = [(-self._stream(key).acceptance, key) for key, length in lengths.items() if length > 0]
+        heapify(heap)
+        deepest = best_rows = 0
+        order: list[Key] = []
+        while heap and len(order) < room and -heap[0][0] >= _LEAST_GAIN:
+            gain, key = heap[0]
+            order.append(key)
+            chosen[key] += 1
+            deepest = max(deepest, chosen[key])
+            tokens -= gain
+            more = gain * self._stream(key).acceptance if chosen[key] < lengths[key] else 0.0
+            heapreplace(heap, (more, key))
+            reached = tokens / (self._cost.relative(base + len(order)) + draft * deepest)
+            if reached > speed:
+                speed, best_rows = reached, len(order)
+        for key in order[:best_rows]:
+            best[key] = best.get(key, 0) + 1
+        for key in lengths:
+            self._stream(key).pays = key in best
+        best = {key: guesses for key, guesses in best.items() if self._stream(key).purse > 0}
+        return best or self._trial(lengths, streams, base, room, draft)
+
+    def _trial(
+        self, lengths: Mapping[Key, int], streams: int, base: int, room: int, draft: float
+    ) -> dict[Key, int]:
+        """Nothing seems to pay, but that may have changed: a few guesses, if the purses can bear their loss.
+
+        All who can try together: they share what drafting costs. Guesses that are free are compared anyway;
+        of them only those are tried which are often right, for rows may have become cheaper.
+        """
+        able = [
+            key
+            for key in lengths
+            if self._stream(key).purse > 0 and (not self._free or self._stream(key).acceptance >= _FIRST_RATE)
+        ]
+        purse = sum(self._stream(key).purse for key in able)
+        for guesses in range(_TRIAL, 0, -1):
+            tried = {key: min(guesses, lengths[key]) for key in able}
+            rows = sum(tried.values())
+            if 0 < rows <= room and self._price(streams, base, rows, draft * guesses) <= purse:
+                return tried
+        return {}
+
+    def _price(self, streams: int, base: int, guesses: int, drafting: float = 0.0) -> float:
+        """Tokens that the streams lose to a step if all its guesses are wrong."""
+        before = self._cost.relative(base)
+        return streams * ((self._cost.relative(base + guesses) + drafting) / before - 1)
+
+    def _draft_units(self) -> float:
+        return _HOPED_DRAFT * self._cost.relative(1) if self._draft_cost is None else self._draft_cost
+
+    def _stream(self, key: Key) -> _Stream:
+        found = self._streams.get(key)
+        if found is None:
+            found = self._streams[key] = _Stream()
+        return found
