@@ -40,6 +40,9 @@ class Settings(BaseModel):
     consensus_port: int | None = Field(None, ge=1, le=65535, description="default: port + 2")
     discovery_port: int | None = Field(None, ge=1, le=65535, description="default: port + 3")
     worker_port: int | None = Field(None, ge=1, le=65535, description="default: port + 4")
+    metrics_port: int = Field(
+        0, ge=0, le=65535, description="where the worker's Prometheus metrics are served; 0: nowhere"
+    )
 
     model: str = Field("built-in", description="built-in, a path to a .gguf, or hf:owner/repo:file.gguf")
     instances: int = Field(3, ge=1, le=32, description="candidates that vote on a tool call")
@@ -57,6 +60,14 @@ class Settings(BaseModel):
         description="bytes of disk for kept KV state, in <home>/kv; -1: a tenth of what is free, at most 32 GiB",
     )
     gpu_layers: int = Field(-1, ge=-1, description="layers put on the GPU; -1: all that fit")
+    speculation: Literal["auto", "off", "lookup", "model", "mtp"] = Field(
+        "auto",
+        description="where guesses of the next tokens come from: the text itself (lookup), draft_model (model) or "
+        "the model's own prediction layer (mtp); auto: the best that there is",
+    )
+    draft_model: str = Field(
+        "", description="a small model of the same vocabulary that guesses ahead, written like model; empty: none"
+    )
 
     request_timeout: float = Field(600.0, gt=0, description="longest life of one request")
     round_timeout: float = Field(120.0, gt=0, description="longest wait for all votes after the leader ended")
@@ -86,7 +97,7 @@ class Settings(BaseModel):
     def _absolute(cls, value: Path | None) -> Path | None:
         return None if value is None else value.expanduser().resolve()
 
-    @field_validator("model", mode="after")
+    @field_validator("model", "draft_model", mode="after")
     @classmethod
     def _model_path(cls, value: str) -> str:
         # The services run in another folder than the one the user stands in.

@@ -42,7 +42,13 @@ class InferenceServicer(inference_pb2_grpc.InferenceServiceServicer):
         return pb.ListModelsResponse(models=[model_to_proto(self._ready().model)])
 
     async def GetStatus(self, request: pb.GetStatusRequest, context: Context) -> pb.GetStatusResponse:
-        worker = self._ready()
+        return self._status_of(self._ready())
+
+    def status(self) -> pb.GetStatusResponse | None:
+        """The status of the moment, from any thread; None while the model is being loaded."""
+        return None if self.worker is None else self._status_of(self.worker)
+
+    def _status_of(self, worker: Worker) -> pb.GetStatusResponse:
         return status_to_proto(worker.name, worker.status, worker.waiting, self._queue_capacity, worker.choices)
 
     def _ready(self) -> Worker:
