@@ -1,0 +1,21 @@
+"""The cases in the order in which they run."""
+
+from __future__ import annotations
+
+from tests.bench.bench import Case
+from tests.bench.cases import (
+    candidates,
+    clients,
+    competitor,
+    copying,
+    micro,
+    next_turn,
+    overhead,
+    replay,
+    single,
+)
+
+CASES: tuple[Case, ...] = tuple(
+    module.CASE
+    for module in (single, clients, candidates, next_turn, competitor, copying, overhead, micro, replay)
+)

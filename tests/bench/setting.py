@@ -1,0 +1,16 @@
+"""What both sides are given alike."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """`cells` of KV (f16) for `slots` sequences together; flash attention as llama.cpp decides for both."""
+
+    model: Path
+    threads: int
+    cells: int
+    slots: int = 16
