@@ -59,7 +59,11 @@ class ToolChoice:
 
 @dataclass(frozen=True, slots=True)
 class Sampling:
-    """None: the model's own recommendation, or no limit for `max_tokens` but the context."""
+    """None: the model's own recommendation, or no limit for `max_tokens` but the context.
+
+    The names are OpenAI's and llama.cpp's. `logit_bias`: (token, added to its logit). `top_logprobs`:
+    alternatives told with each token's log-probability; None: no log-probabilities are told.
+    """
 
     temperature: float | None = None
     top_p: float | None = None
@@ -70,6 +74,21 @@ class Sampling:
     seed: int | None = None
     max_tokens: int | None = None
     stop: tuple[str, ...] = ()
+    typical_p: float | None = None
+    repeat_penalty: float | None = None
+    repeat_last_n: int | None = None
+    dry_multiplier: float | None = None
+    dry_base: float | None = None
+    dry_allowed_length: int | None = None
+    dry_penalty_last_n: int | None = None
+    dry_sequence_breakers: tuple[str, ...] = ()
+    xtc_probability: float | None = None
+    xtc_threshold: float | None = None
+    mirostat: int | None = None
+    mirostat_tau: float | None = None
+    mirostat_eta: float | None = None
+    logit_bias: tuple[tuple[int, float], ...] = ()
+    top_logprobs: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +140,26 @@ class ReasoningDelta:
 
 
 @dataclass(frozen=True, slots=True)
+class TokenLogprob:
+    """`token` are its bytes, not necessarily whole UTF-8 characters; `logprob` is a natural logarithm.
+
+    `top`: the likeliest tokens at its place, likeliest first, each without a `top` of its own.
+    """
+
+    token: bytes
+    logprob: float
+    top: tuple[TokenLogprob, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class TokenLogprobs:
+    """Tokens of the content, before the ContentDelta with the text that they became."""
+
+    candidate: int
+    tokens: tuple[TokenLogprob, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class ToolCallStarted:
     candidate: int
     index: int
@@ -169,6 +208,7 @@ ChatEvent = (
     | PrefillProgress
     | ContentDelta
     | ReasoningDelta
+    | TokenLogprobs
     | ToolCallStarted
     | ToolCallArguments
     | ToolCallEnded

@@ -17,6 +17,8 @@ from services.common.chat import (
     ReasoningDelta,
     Role,
     Sampling,
+    TokenLogprob,
+    TokenLogprobs,
     Tool,
     ToolCall,
     ToolCallArguments,
@@ -66,6 +68,19 @@ _OPTIONAL_SAMPLING: tuple[
         "presence_penalty",
         "seed",
         "max_tokens",
+        "typical_p",
+        "repeat_penalty",
+        "repeat_last_n",
+        "dry_multiplier",
+        "dry_base",
+        "dry_allowed_length",
+        "dry_penalty_last_n",
+        "xtc_probability",
+        "xtc_threshold",
+        "mirostat",
+        "mirostat_tau",
+        "mirostat_eta",
+        "top_logprobs",
     ],
     ...,
 ] = (
@@ -77,6 +92,19 @@ _OPTIONAL_SAMPLING: tuple[
     "presence_penalty",
     "seed",
     "max_tokens",
+    "typical_p",
+    "repeat_penalty",
+    "repeat_last_n",
+    "dry_multiplier",
+    "dry_base",
+    "dry_allowed_length",
+    "dry_penalty_last_n",
+    "xtc_probability",
+    "xtc_threshold",
+    "mirostat",
+    "mirostat_tau",
+    "mirostat_eta",
+    "top_logprobs",
 )
 
 
@@ -149,7 +177,12 @@ def request_to_proto(request: ChatRequest) -> pb.ChatRequest:
             mode=_CHOICES_BACK[request.tool_choice.mode], name=request.tool_choice.name
         ),
         parallel_tool_calls=request.parallel_tool_calls,
-        sampling=pb.Sampling(stop=request.sampling.stop, **given),
+        sampling=pb.Sampling(
+            stop=request.sampling.stop,
+            dry_sequence_breakers=request.sampling.dry_sequence_breakers,
+            logit_bias=dict(request.sampling.logit_bias),
+            **given,
+        ),
         candidates=request.candidates,
         session_id=request.session_id,
         parent_session_id=request.parent_session_id,
@@ -175,10 +208,31 @@ def request_from_proto(message: pb.ChatRequest) -> ChatRequest:
         tools=tuple(tool_from_proto(tool) for tool in message.tools),
         tool_choice=ToolChoice(mode, message.tool_choice.name),
         parallel_tool_calls=message.parallel_tool_calls if message.HasField("parallel_tool_calls") else True,
-        sampling=Sampling(stop=tuple(sampling.stop), **given),
+        sampling=Sampling(
+            stop=tuple(sampling.stop),
+            dry_sequence_breakers=tuple(sampling.dry_sequence_breakers),
+            logit_bias=tuple(sorted(sampling.logit_bias.items())),
+            **given,
+        ),
         candidates=max(1, message.candidates),
         session_id=message.session_id,
         parent_session_id=message.parent_session_id,
+    )
+
+
+def _logprob_to_proto(told: TokenLogprob) -> pb.TokenLogprob:
+    return pb.TokenLogprob(
+        token=told.token, logprob=told.logprob, top=[_logprob_to_proto(each) for each in told.top]
+    )
+
+
+def logprobs_from_proto(message: pb.TokenLogprobs) -> tuple[TokenLogprob, ...]:
+    """Alternatives of alternatives do not count: nobody tells them."""
+    return tuple(
+        TokenLogprob(
+            each.token, each.logprob, tuple(TokenLogprob(other.token, other.logprob) for other in each.top)
+        )
+        for each in message.tokens
     )
 
 
@@ -188,6 +242,11 @@ def event_to_proto(event: ChatEvent) -> pb.ChatEvent:
             return pb.ChatEvent(candidate=candidate, content=pb.ContentDelta(text=text))
         case ReasoningDelta(candidate, text):
             return pb.ChatEvent(candidate=candidate, reasoning=pb.ReasoningDelta(text=text))
+        case TokenLogprobs(candidate, tokens):
+            return pb.ChatEvent(
+                candidate=candidate,
+                token_logprobs=pb.TokenLogprobs(tokens=[_logprob_to_proto(each) for each in tokens]),
+            )
         case ToolCallArguments(candidate, index, fragment):
             return pb.ChatEvent(
                 candidate=candidate, tool_call_arguments=pb.ToolCallArguments(index=index, fragment=fragment)
@@ -242,6 +301,8 @@ def event_from_proto(message: pb.ChatEvent) -> ChatEvent:
             return ContentDelta(candidate, message.content.text)
         case "reasoning":
             return ReasoningDelta(candidate, message.reasoning.text)
+        case "token_logprobs":
+            return TokenLogprobs(candidate, logprobs_from_proto(message.token_logprobs))
         case "tool_call_arguments":
             arguments = message.tool_call_arguments
             return ToolCallArguments(candidate, arguments.index, arguments.fragment)

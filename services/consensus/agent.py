@@ -106,7 +106,9 @@ class Agent:
             assert finished is not None, "a decision ends with CandidateFinished"
             calls = turn.draft.calls
             if finished.reason is not FinishReason.TOOL_CALLS:
-                return await self._end(turn.draft.content, finished.reason, say)
+                for said in turn.draft.said():
+                    await say(Spoken(0, said))
+                return await self._end("", finished.reason, say)
             history.append(_key(toolbox, calls))
             if history[-REPEATS:] == [history[-1]] * REPEATS:
                 text = f"I stopped: the model asked {REPEATS} times in a row for {_line(calls[0])}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from services.common.chat import (
@@ -9,6 +10,8 @@ from services.common.chat import (
     ContentDelta,
     FinishReason,
     ReasoningDelta,
+    TokenLogprob,
+    TokenLogprobs,
     ToolCall,
     ToolCallArguments,
     ToolCallEnded,
@@ -18,7 +21,13 @@ from services.consensus.canonical import InvalidCallError, Toolbox, shorten
 from services.consensus.strategies.base import Kind, Vote
 
 CandidateEvent = (
-    ContentDelta | ReasoningDelta | ToolCallStarted | ToolCallArguments | ToolCallEnded | CandidateFinished
+    ContentDelta
+    | ReasoningDelta
+    | TokenLogprobs
+    | ToolCallStarted
+    | ToolCallArguments
+    | ToolCallEnded
+    | CandidateFinished
 )
 
 
@@ -38,6 +47,7 @@ class Draft:
     worker: str
     finished: CandidateFinished | None = None
     _content: list[str] = field(default_factory=list)
+    _logprobs: list[TokenLogprob] = field(default_factory=list)
     _calls: dict[int, _Call] = field(default_factory=dict)
     _pieces: int = 0
 
@@ -52,6 +62,8 @@ class Draft:
                 self._pieces += 1
             case ReasoningDelta():
                 self._pieces += 1
+            case TokenLogprobs(_, tokens):
+                self._logprobs += tokens
             case ToolCallStarted(_, index, call_id, name):
                 self._calls[index] = _Call(call_id, name)
                 self._pieces += 1
@@ -68,6 +80,13 @@ class Draft:
     @property
     def content(self) -> str:
         return "".join(self._content)
+
+    def said(self, before: str = "") -> Iterator[TokenLogprobs | ContentDelta]:
+        """The prose so far as choice 0, behind `before`, with what is known of its tokens."""
+        if self._logprobs:
+            yield TokenLogprobs(0, tuple(self._logprobs))
+        if self._content:
+            yield ContentDelta(0, before + self.content)
 
     @property
     def calling(self) -> bool:

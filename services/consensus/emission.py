@@ -28,7 +28,7 @@ def closing(kind: Kind, speaker: Draft, shown: Draft | None) -> Iterator[ChatEve
     `speaker` is the candidate whose answer is given, `shown` the one whose prose was streamed, if any was.
     """
     if speaker is not shown and speaker.content and (shown is None or kind is Kind.WORDS):
-        yield ContentDelta(0, (_PARAGRAPH if shown else "") + speaker.content)
+        yield from speaker.said(_PARAGRAPH if shown else "")
     if kind is Kind.CALLS:
         for index, call in enumerate(speaker.calls):
             yield ToolCallStarted(0, index, call.id, call.name)

@@ -6,7 +6,15 @@ import asyncio
 from collections.abc import AsyncGenerator, Iterator
 from dataclasses import replace
 
-from services.common.chat import Accepted, ChatEvent, ContentDelta, PrefillProgress, ReasoningDelta, Usage
+from services.common.chat import (
+    Accepted,
+    ChatEvent,
+    ContentDelta,
+    PrefillProgress,
+    ReasoningDelta,
+    TokenLogprobs,
+    Usage,
+)
 from services.common.errors import Reason, SwarmError
 from services.consensus.canonical import Toolbox
 from services.consensus.drafts import CandidateEvent, Draft
@@ -140,8 +148,8 @@ class Round:
         draft = self.drafts[event.candidate]
         draft.add(event)
         leading = event.candidate == self.leader
-        if leading and self._live and isinstance(event, ContentDelta | ReasoningDelta):
-            yield self._spoken(draft, event.text, isinstance(event, ReasoningDelta))
+        if leading and self._live and isinstance(event, ContentDelta | ReasoningDelta | TokenLogprobs):
+            yield self._spoken(draft, event)
         if draft.finished is not None:
             self._vote(draft.vote(self._toolbox))
             if leading:
@@ -153,13 +161,12 @@ class Round:
             self._prompt_tokens = lane.accepted.prompt_tokens
             yield lane.accepted
 
-    def _spoken(self, draft: Draft, text: str, reasoning: bool) -> ChatEvent:
-        if reasoning:
-            return ReasoningDelta(0, text)
+    def _spoken(self, draft: Draft, event: ContentDelta | ReasoningDelta | TokenLogprobs) -> ChatEvent:
         # Reasoning may be followed by another candidate's; prose of which the client has a part may not.
-        self.shown = draft
-        self._fanout.show(draft.candidate)
-        return ContentDelta(0, text)
+        if not isinstance(event, ReasoningDelta):
+            self.shown = draft
+            self._fanout.show(draft.candidate)
+        return replace(event, candidate=0)
 
     def _succeed(self, error: SwarmError) -> Iterator[ChatEvent]:
         """Another candidate leads, if the client has seen nothing of the answer and there is one."""
@@ -177,8 +184,8 @@ class Round:
         if not self._live:
             return
         yield from self._announce(self.leading)
-        if draft.content:
-            yield self._spoken(draft, draft.content, reasoning=False)
+        for event in draft.said():
+            yield self._spoken(draft, event)
 
     def _can_lead(self, candidate: int) -> bool:
         """It is not lost, nor was it stopped in the middle because the vote was decided."""

@@ -125,7 +125,7 @@ class Worker:
             )
         if not 1 <= request.candidates <= _MOST_CANDIDATES:
             raise invalid("n", f"n: expected 1 to {_MOST_CANDIDATES}, got {request.candidates}")
-        sampling.check(request.sampling)
+        sampling.check(request.sampling, self._backend.vocabulary.size)
         choice = request.tool_choice
         if choice.mode in (ToolChoiceMode.AUTO, ToolChoiceMode.NONE):
             return

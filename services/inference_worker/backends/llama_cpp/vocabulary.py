@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ctypes
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import llama_cpp.llama_cpp as llama
 
@@ -30,52 +32,60 @@ class LlamaVocabulary:
         )
 
     def close(self) -> None:
-        """Waits for texts that are being tokenised and refuses all others: the model is about to be freed."""
+        """Waits for those that read the vocabulary and refuses all others: the model is about to be freed."""
         with self._condition:
             self._closed = True
             self._condition.wait_for(lambda: self._readers == 0)
 
     def tokenize(self, text: str) -> list[int]:
         """Raises SwarmError UNAVAILABLE after `close`."""
-        with self._condition:
-            if self._closed:
-                raise SwarmError(Reason.UNAVAILABLE, "the worker is shutting down")
-            self._readers += 1
-        try:
-            return self._tokenize(text)
-        finally:
-            with self._condition:
-                self._readers -= 1
-                self._condition.notify_all()
-
-    def plain(self, text: bytes) -> list[int]:
-        """The tokens of a text in which markup is text as well. Only before `close`."""
-        return self._cut(text, markup=False)
-
-    def _tokenize(self, text: str) -> list[int]:
         found = self._cut(text.encode("utf-8", "replace"), markup=True)
         if self._adds_bos and found[:1] != [self._bos]:
             found.insert(0, self._bos)
         return found
 
+    def plain(self, text: bytes) -> list[int]:
+        """The tokens of a text in which markup is text as well. Raises as `tokenize` does."""
+        return self._cut(text, markup=False)
+
     def _cut(self, data: bytes, markup: bool) -> list[int]:
         room = len(data) + 1
-        while True:
-            tokens = (llama.llama_token * room)()
-            # add_special is False: it would put an EOS behind the prompt of models that want one.
-            count = llama.llama_tokenize(self._vocabulary, data, len(data), tokens, room, False, markup)
-            if count >= 0:
-                return list(tokens[:count])
-            room = -count
+        with self._reading():
+            while True:
+                tokens = (llama.llama_token * room)()
+                # add_special is False: it would put an EOS behind the prompt of models that want one.
+                count = llama.llama_tokenize(self._vocabulary, data, len(data), tokens, room, False, markup)
+                if count >= 0:
+                    return list(tokens[:count])
+                room = -count
 
     def piece(self, token: int) -> bytes:
+        """Raises SwarmError UNAVAILABLE after `close` for a token that was not read before."""
         piece = self._pieces.get(token)
         if piece is None:
-            piece = self._pieces[token] = self._read_piece(token)
+            with self._reading():
+                piece = self._pieces[token] = self._read_piece(token)
         return piece
+
+    def spelling(self, token: int) -> bytes:
+        """How the model file writes the token."""
+        return llama.llama_vocab_get_text(self._vocabulary, token) or b""
 
     def is_end(self, token: int) -> bool:
         return bool(llama.llama_vocab_is_eog(self._vocabulary, token))
+
+    @contextmanager
+    def _reading(self) -> Iterator[None]:
+        with self._condition:
+            if self._closed:
+                raise SwarmError(Reason.UNAVAILABLE, "the worker is shutting down")
+            self._readers += 1
+        try:
+            yield
+        finally:
+            with self._condition:
+                self._readers -= 1
+                self._condition.notify_all()
 
     def _read_piece(self, token: int) -> bytes:
         room = _PIECE_BYTES

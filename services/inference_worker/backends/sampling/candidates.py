@@ -60,7 +60,7 @@ class Candidates:
         return self._only(highest(self.logits, count))
 
     def typical(self, share: float) -> Candidates:
-        """The tokens whose surprise is nearest to the expected one, until their probability passes `share`."""
+        """The tokens with the most expected surprise, as few as have a probability above `share`."""
         known = self._only(np.flatnonzero(self.logits > -np.inf)) if self.logits.min() == -np.inf else self
         logprobs = known.logits - np.float32(known.log_total)
         weights = np.exp(logprobs, out=known._scratch[: logprobs.size])
@@ -109,7 +109,7 @@ class Candidates:
         return self._only(found if found.size else np.array([self.likeliest]))
 
     def draw(self, share: float, temperature: float = 1.0) -> tuple[int, float]:
-        """An index and its probability at `temperature`; `share` is the random number, above 0 and up to 1."""
+        """An index and its probability at `temperature`; `share` is the random number in (0, 1]."""
         weights = self._scratch[: self.logits.size]
         np.subtract(self.logits, self.logits[self.likeliest], out=weights)
         if temperature != 1.0:

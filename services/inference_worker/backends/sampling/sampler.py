@@ -143,18 +143,14 @@ def _penalties(spec: SamplerSpec) -> Penalties | None:
     idle = spec.repeat_penalty == 1 and not spec.frequency_penalty and not spec.presence_penalty
     if idle or spec.repeat_last_n == 0:
         return None
-    return Penalties(
-        spec.repeat_penalty, spec.frequency_penalty, spec.presence_penalty, spec.repeat_last_n
-    )
+    return Penalties(spec.repeat_penalty, spec.frequency_penalty, spec.presence_penalty, spec.repeat_last_n)
 
 
 def _dry(spec: SamplerSpec, breakers: Breakers | None) -> Dry | None:
     if not spec.dry_multiplier or spec.dry_base < 1 or spec.dry_penalty_last_n == 0:
         return None
     assert breakers is not None, "DRY needs its breakers"
-    return Dry(
-        spec.dry_multiplier, spec.dry_base, spec.dry_allowed_length, spec.dry_penalty_last_n, breakers
-    )
+    return Dry(spec.dry_multiplier, spec.dry_base, spec.dry_allowed_length, spec.dry_penalty_last_n, breakers)
 
 
 def _mirostat(spec: SamplerSpec, vocabulary: int) -> Mirostat | None:
