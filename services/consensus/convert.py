@@ -1,11 +1,16 @@
-"""The domain's events to and from `swarm.consensus.v1`."""
+"""The domain's events to and from `swarm.consensus.v1`, and the sum of what workers say of themselves."""
 
 from __future__ import annotations
+
+from google.protobuf.message import Message
 
 from services.common.chat_proto import event_to_proto, request_from_proto
 from services.consensus.events import Ballots, DecideEvent, Heartbeat, Question
 from services.consensus.routing import AGENT
 from swarm.consensus.v1 import consensus_pb2 as pb
+
+# Of a worker's status, what is its own: names and what it chose for its machine.
+_NOT_SUMMED = ("worker", "choices")
 
 
 def question_from_proto(message: pb.DecideRequest) -> Question:
@@ -27,6 +32,17 @@ def decide_event_to_proto(event: DecideEvent) -> pb.DecideEvent:
             return pb.DecideEvent(heartbeat=pb.Heartbeat(waiting_for=waiting_for))
         case _:
             return pb.DecideEvent(choice=event.choice, chat=event_to_proto(event.event))
+
+
+def add_status(total: Message, status: Message) -> None:
+    """Adds the numbers of one worker's `status` to `total`, also those of its parts."""
+    for field in status.DESCRIPTOR.fields:
+        if field.name in _NOT_SUMMED:
+            continue
+        if field.message_type is None:
+            setattr(total, field.name, getattr(total, field.name) + getattr(status, field.name))
+        elif status.HasField(field.name):
+            add_status(getattr(total, field.name), getattr(status, field.name))
 
 
 def _ballots_to_proto(ballots: Ballots) -> pb.Ballots:

@@ -15,7 +15,7 @@ from services.common.errors import Reason, SwarmError
 from services.common.logging import request_id
 from services.common.settings import Settings
 from services.consensus.agent import Agent
-from services.consensus.convert import decide_event_to_proto, question_from_proto
+from services.consensus.convert import add_status, decide_event_to_proto, question_from_proto
 from services.consensus.decide import Decider
 from services.consensus.events import Question, Spoken
 from services.consensus.members import Members
@@ -102,9 +102,7 @@ class SwarmAsWorker(inference_pb2_grpc.InferenceServiceServicer):
                 continue  # a worker that does not answer has no slots to offer
             if isinstance(answer, BaseException):
                 raise answer
-            for field in total.DESCRIPTOR.fields:
-                if field.name != "worker":
-                    setattr(total, field.name, getattr(total, field.name) + getattr(answer, field.name))
+            add_status(total, answer)
         return total
 
 

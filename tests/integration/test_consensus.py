@@ -353,6 +353,14 @@ class TestAsWorker:
 
     async def test_its_status_is_the_sum_of_the_workers(self, tmp_path: Path) -> None:
         workers = [FakeWorker("Zeus", slots=4), FakeWorker("Hera", slots=3)]
+        for index, worker in enumerate(workers):
+            worker.status.step_seconds.decode = 1.5 + index
+            worker.status.choices.threads = 2
+        workers[1].status.disk.bytes_used = 100
         async with workers[0].running(), workers[1].running(), swarm_of(tmp_path, *workers) as swarm:
             status = await swarm.inference.GetStatus(inference_pb2.GetStatusRequest(), timeout=TIMEOUT)
         assert (status.worker, status.slots_total, status.slots_busy) == ("local-swarm", 7, 2)
+        assert (status.step_seconds.decode, status.disk.bytes_used) == (4.0, 100)
+        # What each machine chose adds up to nothing; a tier that nobody has is not told.
+        assert not status.HasField("choices")
+        assert not status.HasField("ram")
