@@ -1,4 +1,4 @@
-"""`swarm status`: processes from the supervisor's state, workers and models from discovery."""
+"""`swarm status`: processes from the supervisor's state, members from discovery, work from each worker."""
 
 from __future__ import annotations
 
@@ -9,12 +9,19 @@ from rich.console import Console
 from rich.table import Table
 
 from services.cli.state import Files, SwarmState
+from services.cli.worker_table import worker_table
 from services.common.channel import open_channel
+from services.common.errors import SwarmError
 from services.common.grpc_errors import from_rpc_error
 from services.common.settings import Settings
 from swarm.discovery.v1 import discovery_pb2, discovery_pb2_grpc
+from swarm.inference.v1 import inference_pb2, inference_pb2_grpc
 
+# Seconds that discovery and every worker have to answer.
 PATIENCE = 3.0
+
+# What a worker says of itself, or why it says nothing.
+Answer = inference_pb2.GetStatusResponse | SwarmError
 
 
 def status(settings: Settings, console: Console) -> int:
@@ -26,11 +33,16 @@ def status(settings: Settings, console: Console) -> int:
     console.print(f"http://{state.gateway}/v1   model {state.model}   {state.instances} candidates")
     console.print(_processes(state))
     try:
-        members = asyncio.run(_members(state.services["discovery"].address))
-    except grpc.aio.AioRpcError as error:
-        console.print(f"Discovery does not answer: {from_rpc_error(error).message}")
+        members, answers = asyncio.run(_ask(state.services["discovery"].address))
+    except SwarmError as error:
+        console.print(f"Discovery does not answer: {error.message}")
         return 0
     console.print(_workers(members))
+    for member, answer in zip(members, answers, strict=True):
+        if isinstance(answer, SwarmError):
+            console.print(f"{member.name} at {member.address} does not answer: {answer.message}")
+        else:
+            console.print(worker_table(f"{member.name} at {member.address}", answer))
     return 0
 
 
@@ -63,8 +75,26 @@ def _workers(members: list[discovery_pb2.Member]) -> Table:
     return table
 
 
+async def _ask(discovery: str) -> tuple[list[discovery_pb2.Member], list[Answer]]:
+    """The workers that discovery knows, and what each says. Raises SwarmError: discovery does not answer."""
+    members = await _members(discovery)
+    return members, list(await asyncio.gather(*(_status_of(member.address) for member in members)))
+
+
 async def _members(discovery: str) -> list[discovery_pb2.Member]:
     async with open_channel(discovery) as channel:
         stub = discovery_pb2_grpc.DiscoveryServiceStub(channel)
         request = discovery_pb2.ListMembersRequest(kind=discovery_pb2.MEMBER_KIND_WORKER)
-        return list((await stub.ListMembers(request, timeout=PATIENCE)).members)
+        try:
+            return list((await stub.ListMembers(request, timeout=PATIENCE)).members)
+        except grpc.aio.AioRpcError as error:
+            raise from_rpc_error(error) from error
+
+
+async def _status_of(worker: str) -> Answer:
+    async with open_channel(worker) as channel:
+        stub = inference_pb2_grpc.InferenceServiceStub(channel)
+        try:
+            return await stub.GetStatus(inference_pb2.GetStatusRequest(), timeout=PATIENCE)
+        except grpc.aio.AioRpcError as error:
+            return from_rpc_error(error)

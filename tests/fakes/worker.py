@@ -82,7 +82,8 @@ def think(text: str) -> Step:
 
 class FakeWorker(inference_pb2_grpc.InferenceServiceServicer):
     """Each Chat call plays the next script, the last one again and again; a script has an answer for each
-    candidate. `refusal` fails calls before they are accepted."""
+    candidate. `refusal` fails calls before they are accepted. `status` is told beside name and slots, or
+    nothing ever while `silent`."""
 
     def __init__(self, name: str, model: str = "tiny", context_length: int = 4096, slots: int = 8) -> None:
         self.name = name
@@ -97,6 +98,8 @@ class FakeWorker(inference_pb2_grpc.InferenceServiceServicer):
         self.prompt_tokens = 20
         self.cached_tokens = 5
         self.tells_prefill = False
+        self.status = inference_pb2.GetStatusResponse()
+        self.silent = False
         self.address = ""
         self.server: ServiceServer | None = None
         self._death: asyncio.Task[None] | None = None
@@ -189,7 +192,11 @@ class FakeWorker(inference_pb2_grpc.InferenceServiceServicer):
     async def GetStatus(
         self, request: inference_pb2.GetStatusRequest, context: Any
     ) -> inference_pb2.GetStatusResponse:
-        return inference_pb2.GetStatusResponse(worker=self.name, slots_total=self.slots, slots_busy=1)
+        if self.silent:
+            await asyncio.Event().wait()
+        status = inference_pb2.GetStatusResponse(worker=self.name, slots_total=self.slots, slots_busy=1)
+        status.MergeFrom(self.status)
+        return status
 
     async def start(self, address: str = "127.0.0.1:0") -> None:
         self.server = ServiceServer("worker", address, drain=0.0)
