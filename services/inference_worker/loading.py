@@ -20,16 +20,24 @@ from services.inference_worker.backends.llama_cpp.options import LoadOptions
 from services.inference_worker.chat.detect import detect
 from services.inference_worker.chat.template import ChatTemplate
 from services.inference_worker.engine.jobs import Ended, Output, Submission
+from services.inference_worker.engine.lookup import LookupDrafter
 from services.inference_worker.engine.loop import Engine
 from services.inference_worker.engine.sampling import Recommendation
-from services.inference_worker.models import cores, gguf_file, memory, sizing
+from services.inference_worker.engine.speculation import Pacer
+from services.inference_worker.engine.speculator import Speculator
+from services.inference_worker.kv.disk import DiskTier
+from services.inference_worker.kv.store import KvStore
+from services.inference_worker.models import cores, gguf_file, keeping, memory, sizing
 from services.inference_worker.models.pull import pull
 from services.inference_worker.models.reference import HubFile, parse
+from services.inference_worker.models.tuning import Choices
 from services.inference_worker.worker import Worker
 
 # Least time in seconds between two progress lines of a pull.
 _REPORT_INTERVAL = 1.0
 _WARM_UP_TIMEOUT = 120.0
+# Longest wait for the last states to be written.
+_SAVE_TIMEOUT = 5.0
 
 log = structlog.get_logger()
 
@@ -37,13 +45,16 @@ log = structlog.get_logger()
 class Loaded:
     """A worker and what must be closed with it."""
 
-    def __init__(self, worker: Worker, engine: Engine, backend: Backend) -> None:
+    def __init__(self, worker: Worker, engine: Engine, backend: Backend, store: KvStore) -> None:
         self.worker = worker
         self._engine = engine
         self._backend = backend
+        self._store = store
 
     def close(self) -> None:
+        """Blocks until the engine's thread has ended and what it computed is on disk."""
         self._engine.close()
+        self._store.close(_SAVE_TIMEOUT)
         self._backend.close()
 
 
@@ -61,8 +72,22 @@ def load(
         path = reference.path
     file = gguf_file.read(path)
     _refuse_other_kinds(file)
-    backend, context_length = _load_backend(file, settings)
-    engine = Engine(backend, context_length, settings.queue, on_failure=on_failure)
+    backend, context_length, choices = _load_backend(file, settings)
+    store = _make_store(settings, backend)
+    speculator = _make_speculator(settings)
+    choices = replace(
+        choices,
+        speculation="none" if speculator is None else speculator.name,
+        reuse=backend.capacity.reuse.value,
+    )
+    engine = Engine(
+        backend,
+        context_length,
+        settings.queue,
+        on_failure=on_failure,
+        store=store,
+        speculator=speculator,
+    )
     template = ChatTemplate(
         file.text("tokenizer.chat_template"),
         backend.vocabulary.bos,
@@ -78,15 +103,37 @@ def load(
         display_name=str(file.metadata.get("general.name") or gguf_file.model_name(path)),
     )
     worker = Worker(
-        name, model, backend, engine, template, format, Recommendation.from_metadata(file.metadata)
+        name,
+        model,
+        backend,
+        engine,
+        template,
+        format,
+        Recommendation.from_metadata(file.metadata),
+        choices,
     )
     engine.start()
     _warm_up(engine, backend)
     log.info("model.ready", model=model.id, format=format.name, context=context_length)
-    return Loaded(worker, engine, backend)
+    return Loaded(worker, engine, backend, store)
 
 
-def _load_backend(file: gguf_file.GgufFile, settings: Settings) -> tuple[Backend, int]:
+def _make_store(settings: Settings, backend: Backend) -> KvStore:
+    folder = settings.home / "kv"
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    size = keeping.budget(settings.kv_ram, settings.kv_disk, memory.available().bytes, folder)
+    log.info("kv.store", ram_megabytes=size.ram >> 20, disk_megabytes=size.disk >> 20)
+    disk = DiskTier(folder, size.disk) if size.disk else None
+    return KvStore(backend.fingerprint, size.ram, disk)
+
+
+def _make_speculator(settings: Settings) -> Speculator | None:
+    if settings.speculation == "off":
+        return None
+    return Speculator(LookupDrafter(), Pacer())
+
+
+def _load_backend(file: gguf_file.GgufFile, settings: Settings) -> tuple[Backend, int, Choices]:
     free = memory.available()
     if settings.gpu_layers != 0 and (on_gpu := free_gpu_memory()):
         free = replace(free, bytes=free.bytes + on_gpu, source=f"{free.source} and free GPU memory")
@@ -110,7 +157,15 @@ def _load_backend(file: gguf_file.GgufFile, settings: Settings) -> tuple[Backend
     started = monotonic()
     backend = LlamaCppBackend(options)
     log.info("model.loaded", seconds=round(monotonic() - started, 2))
-    return backend, size.context_length
+    choices = Choices(
+        threads=options.threads,
+        batch=backend.capacity.batch,
+        micro_batch=options.micro_batch,
+        flash_attention=options.flash_attention is not False,
+        kv_type=options.kv_type.value,
+        gpu_layers=options.gpu_layers,
+    )
+    return backend, size.context_length, choices
 
 
 def _refuse_other_kinds(file: gguf_file.GgufFile) -> None:

@@ -9,8 +9,10 @@ from services.common.chat import (
     CandidateFinished,
     ChatEvent,
     ContentDelta,
+    FinishReason,
     PrefillProgress,
     ReasoningDelta,
+    TokenLogprobs,
     ToolCallArguments,
     ToolCallEnded,
     ToolCallStarted,
@@ -28,6 +30,7 @@ from services.inference_worker.engine.jobs import (
     Submission,
 )
 from services.inference_worker.engine.loop import Engine
+from services.inference_worker.logprobs import ContentLogprobs
 from services.inference_worker.outbox import Outbox
 
 
@@ -44,14 +47,18 @@ class ChatStream:
         machines: Sequence[PushMachine],
         forced: str,
         pending_limit: int,
+        logprobs: Sequence[ContentLogprobs] = (),
     ) -> None:
         """One machine per candidate. `forced`: the beginning of every answer, which the prompt contains.
 
-        A reader that leaves more than `pending_limit` outputs lying loses the request.
+        `logprobs`: one per candidate if they are to be told. A reader that leaves more than `pending_limit` outputs lying loses the request.
         """
         self._engine = engine
         self._accepted = accepted
-        self._candidates = [_Answer(machine, forced) for machine in machines]
+        self._candidates = [
+            _Answer(machine, forced, logprobs[index] if logprobs else None)
+            for index, machine in enumerate(machines)
+        ]
         self._outbox = Outbox(pending_limit)
         self._job: Job | None = None
 
@@ -113,7 +120,7 @@ def merged(events: Sequence[ChatEvent]) -> list[ChatEvent]:
     newest: dict[int, int] = {}
     for event in events:
         if not isinstance(event, ContentDelta | ReasoningDelta | ToolCallArguments):
-            if isinstance(event, ToolCallStarted | ToolCallEnded | CandidateFinished):
+            if isinstance(event, ToolCallStarted | ToolCallEnded | CandidateFinished | TokenLogprobs):
                 newest.pop(event.candidate, None)
             result.append(event)
             continue
@@ -142,9 +149,10 @@ def _joined(first: ChatEvent, second: ChatEvent) -> ChatEvent | None:
 class _Answer:
     """One candidate's text on its way through the push machine."""
 
-    def __init__(self, machine: PushMachine, forced: str) -> None:
+    def __init__(self, machine: PushMachine, forced: str, logprobs: ContentLogprobs | None) -> None:
         self._machine = machine
         self._forced = forced
+        self._logprobs = logprobs
         self.completion_tokens = 0
         self.reasoning_tokens = 0
 
@@ -163,9 +171,13 @@ class _Answer:
             self.reasoning_tokens += output.completion_tokens - self.completion_tokens
         self.completion_tokens = output.completion_tokens
         events += self._machine.feed(output.text)
+        reason: FinishReason | None = None
         if output.finish is not None:
             held, reason = self._machine.finish(cut_off=output.finish is Finish.LENGTH)
             events += held
+        if self._logprobs is not None:
+            events = self._logprobs.weave(output.sampled, events)
+        if reason is not None:
             events.append(
                 CandidateFinished(
                     output.candidate,

@@ -20,6 +20,8 @@ from services.inference_worker.engine.loop import Engine
 from services.inference_worker.engine.scheduler import Priority
 from services.inference_worker.engine.status import EngineStatus
 from services.inference_worker.kv.eviction import Owner, Rank
+from services.inference_worker.logprobs import ContentLogprobs
+from services.inference_worker.models.tuning import Choices
 from services.inference_worker.stream import ChatStream
 
 # Outputs that may wait for a reader that does not read, about 150 bytes each.
@@ -55,11 +57,13 @@ class Worker:
         template: ChatTemplate,
         format: Format,
         recommendation: sampling.Recommendation,
+        choices: Choices,
         pending_limit: int | None = None,
     ) -> None:
-        """`pending_limit`: outputs that may wait for a slow reader; default PENDING_LIMIT."""
+        """`choices`: what was chosen for machine and model. `pending_limit`: outputs that may wait for a slow reader; default PENDING_LIMIT."""
         self.name = name
         self.model = model
+        self.choices = choices
         self._backend = backend
         self._engine = engine
         self._template = template
@@ -99,6 +103,9 @@ class Worker:
             ],
             prepared.forced,
             self._pending_limit,
+            [ContentLogprobs(index, self._backend.piece) for index in range(request.candidates)]
+            if request.sampling.top_logprobs is not None
+            else (),
         )
         priority = priority_of(request)
         stream.start(

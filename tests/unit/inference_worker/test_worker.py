@@ -33,6 +33,7 @@ from services.inference_worker.chat.formats import HERMES_JSON
 from services.inference_worker.chat.template import ChatTemplate
 from services.inference_worker.engine.loop import Engine
 from services.inference_worker.engine.sampling import Recommendation
+from services.inference_worker.models.tuning import Choices
 from services.inference_worker.worker import Worker
 from tests.fakes.backend import FakeBackend, ToyModel
 
@@ -65,6 +66,7 @@ def working(
             ChatTemplate(TEMPLATE, "", "", "toy"),
             HERMES_JSON,
             Recommendation(temperature=0.0),
+            Choices(threads=1, batch=64, micro_batch=64, flash_attention=False, kv_type="f16", gpu_layers=0),
         )
     finally:
         engine.close(10)
