@@ -130,9 +130,12 @@ class Pacer:
         if self._free or not step.asked:
             return
         units = self._cost.in_units(drafting)
-        each = units / max(1, drafted)
-        known = self._draft_cost
-        self._draft_cost = each if known is None else known + _DRAFT_RATE * (each - known)
+        if drafted:
+            each = units / drafted
+            known = self._draft_cost
+            self._draft_cost = each if known is None else known + _DRAFT_RATE * (each - known)
+        # A draft model that reads a prompt it has not seen yet does so for all that is to come.
+        units = min(units, 2 * self._draft_units() * (drafted + 1))
         price = step.streams * units / self._cost.relative(step.base) / sum(step.asked.values())
         for key, guesses in step.asked.items():
             self._stream(key).purse -= price * guesses

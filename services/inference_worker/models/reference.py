@@ -40,26 +40,26 @@ def built_in_path() -> Path:
     return Path(__file__).resolve().parents[3] / _BUILT_IN_FILE
 
 
-def parse(text: str) -> Reference:
-    """Raises SwarmError INVALID_FIELD for `model`, saying what was expected."""
+def parse(text: str, setting: str = "model") -> Reference:
+    """Raises SwarmError INVALID_FIELD for the `setting` that holds the text, saying what was expected."""
     text = text.strip()
     if text == BUILT_IN:
         return LocalFile(built_in_path())
     if text.startswith("hf:"):
         found = _HUB.fullmatch(text)
         if found is None or ".." in found["file"].split("/"):
-            raise _wrong(text, "a file on the hub is written hf:owner/repo:file.gguf")
+            raise _wrong(setting, text, "a file on the hub is written hf:owner/repo:file.gguf")
         return HubFile(found["repo"], found["file"])
     path = Path(text).expanduser()
     if path.is_file():
         return LocalFile(path.resolve())
     if path.is_dir():
-        raise _wrong(text, "that is a folder; name the .gguf file in it")
+        raise _wrong(setting, text, "that is a folder; name the .gguf file in it")
     if text.endswith(".gguf") or "/" in text:
-        raise _wrong(text, "there is no such file")
-    raise _wrong(text, _EXPECTED)
+        raise _wrong(setting, text, "there is no such file")
+    raise _wrong(setting, text, _EXPECTED)
 
 
-def _wrong(text: str, why: str) -> SwarmError:
+def _wrong(setting: str, text: str, why: str) -> SwarmError:
     hint = "" if why == _EXPECTED else f" ({_EXPECTED})"
-    return invalid("model", f"model {text!r}: {why}{hint}")
+    return invalid(setting, f"{setting} {text!r}: {why}{hint}")

@@ -29,6 +29,7 @@ def test_each_source_overrules_the_one_before(tmp_path: Path) -> None:
         ({"SWARM_INSTANCES": "0"}, "instances"),
         ({"SWARM_HOST": "0.0.0.0"}, "host"),
         ({"SWARM_SANDBOX": "maybe"}, "sandbox"),
+        ({"SWARM_SPECULATION": "always"}, "speculation"),
     ],
 )
 def test_a_wrong_value_is_named_with_its_origin(environ: dict[str, str], word: str) -> None:
@@ -80,6 +81,7 @@ def test_a_models_path_is_told_from_where_the_user_stands(
     loaded = load({"model": "m.gguf"} if source == "flag" else None, environ)
     assert loaded.settings.model == str(tmp_path.resolve() / "m.gguf")
     assert load({"model": "hf:a/b:m.gguf"}, {}).settings.model == "hf:a/b:m.gguf"
+    assert load({"draft_model": "d.gguf"}, {}).settings.draft_model == str(tmp_path.resolve() / "d.gguf")
 
 
 def test_ports_follow_the_gateway_unless_given() -> None:

@@ -111,6 +111,15 @@ class LlamaCppBackend:
     def is_end(self, token: int) -> bool:
         return self._vocabulary.is_end(token)
 
+    def token_text(self, token: int) -> bytes:
+        """How the model file spells the token; `piece` is what it stands for."""
+        return self._vocabulary.spelling(token)
+
+    @property
+    def model(self) -> llama.llama_model_p:
+        """The loaded weights, for further contexts on them; `close` frees them."""
+        return self._model
+
     def interrupt(self, wanted: bool) -> None:
         self._interrupted[0] = b"\x01" if wanted else b"\x00"
 

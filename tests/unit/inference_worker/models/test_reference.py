@@ -63,3 +63,10 @@ def test_what_is_wrong_and_what_was_expected(text: str, words: str) -> None:
 def test_a_folder_is_no_model(tmp_path: Path) -> None:
     with pytest.raises(SwarmError, match="folder"):
         parse(str(tmp_path))
+
+
+def test_the_setting_that_is_wrong_is_named() -> None:
+    with pytest.raises(SwarmError) as caught:
+        parse("no/such/file.gguf", "draft_model")
+    assert caught.value.param == "draft_model"
+    assert "draft_model 'no/such/file.gguf'" in caught.value.message
