@@ -62,11 +62,11 @@ class Settings(BaseModel):
     gpu_layers: int = Field(-1, ge=-1, description="layers put on the GPU; -1: all that fit")
     speculation: Literal["auto", "off", "lookup", "model", "mtp"] = Field(
         "auto",
-        description="where guesses of the next tokens come from: the text itself (lookup), draft_model (model) or "
-        "the model's own prediction layer (mtp); auto: the best that there is",
+        description="where guesses of the next tokens come from: the text so far (lookup), draft_model "
+        "(model), the model's own prediction layer (mtp); auto: the best that there is",
     )
     draft_model: str = Field(
-        "", description="a small model of the same vocabulary that guesses ahead, written like model; empty: none"
+        "", description="a small model of the same vocabulary that guesses, written like model; empty: none"
     )
 
     request_timeout: float = Field(600.0, gt=0, description="longest life of one request")
