@@ -7,11 +7,13 @@ between two constants.
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from json.encoder import encode_basestring
 from typing import Any
 
 from gateway.errors import error_object
 from gateway.events import AnswerReader
+from gateway.logprobs import logprob_objects, logprobs_object
 from gateway.render import Identity, swarm_object, usage_object
 from services.common.errors import SwarmError
 from swarm.inference.v1 import inference_pb2
@@ -54,6 +56,7 @@ class ChunkSink:
         self._starts: list[str] = []
         self._head = ""
         self._held: tuple[int, str] | None = None
+        self._logprobs: dict[int, list[dict[str, Any]]] = {}
         self._out: list[str] = []
 
     def take(self) -> bytes:
@@ -74,10 +77,14 @@ class ChunkSink:
             self._out.append(f'{start}{{"role":"assistant","content":""}}{_END}')
 
     def content(self, choice: int, text: str) -> None:
-        self._out.append(f'{self._starts[choice]}{{"content":{quoted(text)}}}{_END}')
+        end = self._end_with(choice) if self._logprobs else _END
+        self._out.append(f'{self._starts[choice]}{{"content":{quoted(text)}}}{end}')
 
     def reasoning(self, choice: int, text: str) -> None:
         self._out.append(f'{self._starts[choice]}{{"reasoning_content":{quoted(text)}}}{_END}')
+
+    def logprobs(self, choice: int, tokens: Sequence[inference_pb2.TokenLogprob]) -> None:
+        self._logprobs.setdefault(choice, []).extend(logprob_objects(tokens))
 
     def call(self, choice: int, index: int, call_id: str, name: str) -> None:
         self._out.append(
@@ -108,6 +115,12 @@ class ChunkSink:
             usage = json.dumps(usage_object(reader.usage), separators=(",", ":"))
             self._out.append(f'{self._head}"choices":[],"usage":{usage}}}\n\n')
         return self.take() + DONE
+
+    def _end_with(self, choice: int) -> str:
+        """As _END, with the log-probabilities that wait for this choice's text."""
+        told = logprobs_object(self._logprobs.pop(choice, []))
+        rendered = json.dumps(told, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+        return f',"finish_reason":null,"logprobs":{rendered.translate(_SEPARATORS)}}}]}}\n\n'
 
     def _finish_chunk(self, choice: int, reason: str) -> str:
         """Open at its end, for further keys."""

@@ -9,6 +9,7 @@ complete them wait for the event that says the call is complete, and a call is n
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -32,6 +33,10 @@ class Sink(Protocol):
     def accepted(self, accepted: inference_pb2.Accepted) -> None: ...
     def content(self, choice: int, text: str) -> None: ...
     def reasoning(self, choice: int, text: str) -> None: ...
+    def logprobs(self, choice: int, tokens: Sequence[inference_pb2.TokenLogprob]) -> None:
+        """Of the content that follows at once."""
+        ...
+
     def call(self, choice: int, index: int, call_id: str, name: str) -> None: ...
     def arguments(self, choice: int, index: int, fragment: str) -> None: ...
     def finished(self, choice: int, reason: str) -> None: ...
@@ -104,6 +109,8 @@ class AnswerReader:
         elif kind == "reasoning":
             if event.reasoning.text:
                 self._sink.reasoning(number, event.reasoning.text)
+        elif kind == "token_logprobs":
+            self._sink.logprobs(number, event.token_logprobs.tokens)
         elif kind == "candidate_finished":
             self._finish(number, choice, event.candidate_finished.reason)
         else:

@@ -101,6 +101,21 @@ def _sampling(request: ChatCompletionRequest) -> Sampling:
         seed=request.seed,
         max_tokens=request.max_completion_tokens or request.max_tokens,
         stop=() if stop is None else (stop,) if isinstance(stop, str) else tuple(stop),
+        typical_p=request.typical_p,
+        repeat_penalty=request.repeat_penalty,
+        repeat_last_n=request.repeat_last_n,
+        dry_multiplier=request.dry_multiplier,
+        dry_base=request.dry_base,
+        dry_allowed_length=request.dry_allowed_length,
+        dry_penalty_last_n=request.dry_penalty_last_n,
+        dry_sequence_breakers=tuple(request.dry_sequence_breakers or ()),
+        xtc_probability=request.xtc_probability,
+        xtc_threshold=request.xtc_threshold,
+        mirostat=request.mirostat,
+        mirostat_tau=request.mirostat_tau,
+        mirostat_eta=request.mirostat_eta,
+        logit_bias=tuple((int(token), bias) for token, bias in (request.logit_bias or {}).items()),
+        top_logprobs=(request.top_logprobs or 0) if request.logprobs else None,
     )
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from gateway.events import AnswerReader
+from gateway.logprobs import logprob_objects, logprobs_object
 from gateway.render import Identity, swarm_object, usage_object
 from swarm.inference.v1 import inference_pb2
 
@@ -15,6 +17,7 @@ class _Parts:
     content: list[str] = field(default_factory=list)
     reasoning: list[str] = field(default_factory=list)
     calls: dict[int, tuple[str, str, list[str]]] = field(default_factory=dict)
+    logprobs: list[dict[str, Any]] = field(default_factory=list)
     finish: str = ""
 
     def message(self) -> dict[str, Any]:
@@ -54,6 +57,9 @@ class WholeSink:
     def reasoning(self, choice: int, text: str) -> None:
         self._choices[choice].reasoning.append(text)
 
+    def logprobs(self, choice: int, tokens: Sequence[inference_pb2.TokenLogprob]) -> None:
+        self._choices[choice].logprobs += logprob_objects(tokens)
+
     def call(self, choice: int, index: int, call_id: str, name: str) -> None:
         self._choices[choice].calls[index] = (call_id, name, [])
 
@@ -73,7 +79,12 @@ class WholeSink:
             "created": self._identity.created,
             "model": reader.accepted.model,
             "choices": [
-                {"index": index, "message": parts.message(), "finish_reason": parts.finish, "logprobs": None}
+                {
+                    "index": index,
+                    "message": parts.message(),
+                    "finish_reason": parts.finish,
+                    "logprobs": logprobs_object(parts.logprobs),
+                }
                 for index, parts in enumerate(self._choices)
             ],
             "usage": usage_object(reader.usage),

@@ -39,11 +39,30 @@ class AnswerMessage(Strict):
     tool_calls: tuple[Call, ...] = ()
 
 
+class TopLogprob(Strict):
+    token: str
+    logprob: float
+    bytes: list[int]
+
+
+class TokenLogprob(TopLogprob):
+    """`token` has U+FFFD where a token is a part of a character; `bytes` is the truth."""
+
+    top_logprobs: list[TopLogprob]
+
+
+class Logprobs(Strict):
+    """Of the content's tokens, before any sampling filter."""
+
+    content: list[TokenLogprob]
+    refusal: None
+
+
 class AnswerChoice(Strict):
     index: int
     message: AnswerMessage
     finish_reason: Literal["stop", "length", "tool_calls"]
-    logprobs: None
+    logprobs: Logprobs | None
 
 
 class PromptDetails(Strict):

@@ -21,8 +21,6 @@ UNSUPPORTED: Mapping[str, tuple[Any, ...]] = {
     "audio": (),
     "function_call": (),
     "functions": (),
-    "logit_bias": ({},),
-    "logprobs": (False,),
     "modalities": (["text"],),
     "prediction": (),
     "prompt_cache_retention": (),
@@ -30,7 +28,6 @@ UNSUPPORTED: Mapping[str, tuple[Any, ...]] = {
     "response_format": ({"type": "text"},),
     "service_tier": ("auto", "default"),
     "store": (False,),
-    "top_logprobs": (),
     "verbosity": (),
     "web_search_options": (),
 }
@@ -106,6 +103,31 @@ class ChatCompletionRequest(Strict):
     min_p: Annotated[float, Field(ge=0, le=1)] | None = None
     frequency_penalty: Annotated[float, Field(ge=-2, le=2)] | None = None
     presence_penalty: Annotated[float, Field(ge=-2, le=2)] | None = None
+    logit_bias: (
+        Annotated[dict[str, Annotated[float, Field(ge=-100, le=100)]], Field(max_length=10_000)] | None
+    ) = Field(None, description="token id to what is added to its logit")
+    logprobs: bool | None = None
+    top_logprobs: Annotated[int, Field(ge=0, le=20)] | None = None
+    # llama.cpp's names, ranges and meaning.
+    typical_p: Annotated[float, Field(ge=0, le=1)] | None = Field(None, description="1: off")
+    repeat_penalty: Annotated[float, Field(ge=0.01, le=100)] | None = Field(None, description="1: off")
+    repeat_last_n: Annotated[int, Field(ge=-1, le=INT32)] | None = Field(
+        None, description="tokens that the penalties look back on; -1: all"
+    )
+    dry_multiplier: Annotated[float, Field(ge=0, le=100)] | None = Field(None, description="0: off")
+    dry_base: Annotated[float, Field(ge=1, le=100)] | None = None
+    dry_allowed_length: Annotated[int, Field(ge=0, le=INT32)] | None = None
+    dry_penalty_last_n: Annotated[int, Field(ge=-1, le=INT32)] | None = Field(None, description="-1: all")
+    dry_sequence_breakers: (
+        Annotated[list[Annotated[str, Field(min_length=1, max_length=40)]], Field(max_length=32)] | None
+    ) = None
+    xtc_probability: Annotated[float, Field(ge=0, le=1)] | None = Field(None, description="0: off")
+    xtc_threshold: Annotated[float, Field(ge=0, le=1)] | None = None
+    mirostat: Annotated[int, Field(ge=0, le=2)] | None = Field(
+        None, description="0: off; otherwise top_k, top_p, min_p and typical_p do not apply"
+    )
+    mirostat_tau: Annotated[float, Field(ge=0, le=100)] | None = None
+    mirostat_eta: Annotated[float, Field(ge=0, le=1)] | None = None
     prompt_cache_key: str | None = Field(
         None, max_length=256, description="names the conversation when no x-session-id header does"
     )

@@ -22,9 +22,21 @@ def check(request: ChatCompletionRequest) -> None:
     """Raises SwarmError INVALID_FIELD naming the first field that breaks a rule."""
     if request.stream_options is not None and not request.stream:
         raise invalid("stream_options", "'stream_options' is only allowed when 'stream' is true.")
+    _check_sampling(request)
     _check_tools(request.tools or [])
     _check_tool_choice(request)
     _check_messages(request)
+
+
+def _check_sampling(request: ChatCompletionRequest) -> None:
+    if request.top_logprobs is not None and not request.logprobs:
+        raise invalid("top_logprobs", "'top_logprobs' is only allowed when 'logprobs' is true.")
+    for token in request.logit_bias or ():
+        # One spelling for each id, or two keys could mean the same token.
+        if not (token.isascii() and token.isdigit() and len(token) <= 9 and str(int(token)) == token):
+            raise invalid("logit_bias", f"'logit_bias' maps token ids to numbers; {token[:40]!r} is no id.")
+    if request.mirostat and request.xtc_probability:
+        raise invalid("xtc_probability", "'xtc_probability' must be 0 beside 'mirostat'.")
 
 
 def schema_text(parameters: dict[str, Any], param: str) -> str:

@@ -152,8 +152,39 @@ def test_errors_have_the_sdks_types(client: openai.OpenAI) -> None:
         client.chat.completions.create(model="local-swarm", messages=hello, temperature=7)
     assert wrong.value.param == "temperature"
     with pytest.raises(openai.BadRequestError) as refused:
-        client.chat.completions.create(model="local-swarm", messages=hello, logprobs=True)
-    assert refused.value.param == "logprobs"
+        client.chat.completions.create(model="local-swarm", messages=hello, store=True)
+    assert refused.value.param == "store"
+    with pytest.raises(openai.BadRequestError) as foreign:
+        client.chat.completions.create(model="local-swarm", messages=hello, logit_bias={"99999999": 1})
+    assert foreign.value.param == "logit_bias"
+
+
+def test_log_probabilities_of_an_answer(client: openai.OpenAI) -> None:
+    asked: dict[str, Any] = {
+        "model": "local-swarm",
+        "messages": [{"role": "user", "content": "hello"}],
+        "temperature": 0,
+        "max_tokens": 12,
+        "logprobs": True,
+        "top_logprobs": 3,
+    }
+    answer = client.chat.completions.create(**asked)
+    logprobs = answer.choices[0].logprobs
+    assert logprobs is not None
+    assert logprobs.content
+    assert all(len(token.top_logprobs) == 3 for token in logprobs.content)
+    # Greedily the likeliest is taken, and what was told of it is what it is among the alternatives.
+    assert all(token.top_logprobs[0].token == token.token for token in logprobs.content)
+    told = b"".join(bytes(token.bytes or ()) for token in logprobs.content).decode("utf-8", "replace")
+    assert (answer.choices[0].message.content or "") in told
+    streamed = [
+        token
+        for chunk in client.chat.completions.create(**asked, stream=True)
+        for choice in chunk.choices
+        if choice.logprobs is not None
+        for token in choice.logprobs.content or ()
+    ]
+    assert [token.token for token in streamed] == [token.token for token in logprobs.content]
 
 
 def test_the_swarm_runs_its_own_tools_for_the_agent_model(client: openai.OpenAI) -> None:

@@ -45,6 +45,26 @@ def reasoning(text: str, choice: int = 0) -> pb.DecideEvent:
     return chat(choice, reasoning=inference.ReasoningDelta(text=text))
 
 
+def logprobs(*tokens: tuple[bytes, float], choice: int = 0) -> pb.DecideEvent:
+    """Each token with itself and a less likely `b"~"` as alternatives."""
+    return chat(
+        choice,
+        token_logprobs=inference.TokenLogprobs(
+            tokens=[
+                inference.TokenLogprob(
+                    token=token,
+                    logprob=logprob,
+                    top=[
+                        inference.TokenLogprob(token=token, logprob=logprob),
+                        inference.TokenLogprob(token=b"~", logprob=logprob - 1),
+                    ],
+                )
+                for token, logprob in tokens
+            ]
+        ),
+    )
+
+
 def started(call_id: str, name: str, index: int = 0, choice: int = 0) -> pb.DecideEvent:
     return chat(choice, tool_call_started=inference.ToolCallStarted(index=index, id=call_id, name=name))
 

@@ -6,6 +6,8 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from openai.types.chat import ChatCompletion as ChatCompletionOfOpenAI
+from openai.types.chat import ChatCompletionChunk
 
 from gateway.schemas.answers import ChatCompletion
 from services.common.errors import Reason, SwarmError
@@ -19,6 +21,7 @@ from tests.fakes.consensus import (
     ended,
     finished,
     heartbeat,
+    logprobs,
     reasoning,
     started,
     usage,
@@ -239,6 +242,75 @@ def test_choices_finish_each_on_its_own_and_usage_counts_them_once() -> None:
     assert whole(script, choices=2)["usage"]["completion_tokens"] == 6
 
 
+TOLD = [
+    accepted(),
+    reasoning("hm"),
+    logprobs((b" caf", -0.5), (b"\xc3", -2.0)),
+    content(" caf"),
+    logprobs((b"\xa9", float("-inf"))),
+    content("é"),
+    content("!"),
+    finished(),
+    usage(),
+]
+E_ACUTE = [
+    {"token": " caf", "logprob": -0.5, "bytes": [32, 99, 97, 102]},
+    {"token": "\ufffd", "logprob": -2.0, "bytes": [0xC3]},
+    {"token": "\ufffd", "logprob": -9999.0, "bytes": [0xA9]},
+]
+
+
+def test_log_probabilities_ride_on_the_text_that_they_became() -> None:
+    chunks = data_of(streamed(TOLD))[:-2]
+    told = [chunk["choices"][0]["logprobs"] for chunk in chunks]
+    assert [each and len(each["content"]) for each in told] == [None, None, 2, 1, None, None]
+    assert [chunk["choices"][0]["delta"].get("content") for chunk in chunks[2:4]] == [" caf", "é"]
+    flat = [token for each in told if each for token in each["content"]]
+    assert [{key: token[key] for key in ("token", "logprob", "bytes")} for token in flat] == E_ACUTE
+    assert flat[0]["top_logprobs"] == [
+        {"token": " caf", "logprob": -0.5, "bytes": [32, 99, 97, 102]},
+        {"token": "~", "logprob": -1.5, "bytes": [126]},
+    ]
+
+
+def test_a_whole_answer_tells_all_log_probabilities_at_once() -> None:
+    body = whole(TOLD)
+    ChatCompletion.model_validate_json(json.dumps(body))
+    (choice,) = body["choices"]
+    assert choice["logprobs"]["refusal"] is None
+    told = choice["logprobs"]["content"]
+    assert [{key: token[key] for key in ("token", "logprob", "bytes")} for token in told] == E_ACUTE
+    assert bytes(byte for token in told for byte in token["bytes"]).decode() == " café"
+    assert whole(words("x"))["choices"][0]["logprobs"] is None
+
+
+def test_log_probabilities_are_those_of_their_choice() -> None:
+    script = [
+        accepted(),
+        logprobs((b"a", -1.0), choice=0),
+        logprobs((b"b", -2.0), choice=1),
+        content("b", 1),
+        content("a", 0),
+        finished(choice=0),
+        finished(choice=1),
+        usage(),
+    ]
+    parts = [chunk["choices"][0] for chunk in data_of(streamed(script, choices=2))[1:-2]]
+    told = {part["index"]: part["logprobs"]["content"][0]["token"] for part in parts if part["logprobs"]}
+    assert told == {0: "a", 1: "b"}
+
+
+def test_openais_types_take_them() -> None:
+    body = ChatCompletionOfOpenAI.model_validate(whole(TOLD))
+    assert body.choices[0].logprobs is not None
+    assert body.choices[0].logprobs.content is not None
+    assert [token.logprob for token in body.choices[0].logprobs.content] == [-0.5, -2.0, -9999.0]
+    chunk = ChatCompletionChunk.model_validate(data_of(streamed(TOLD))[2])
+    assert chunk.choices[0].logprobs is not None
+    assert chunk.choices[0].logprobs.content is not None
+    assert chunk.choices[0].logprobs.content[0].top_logprobs[1].token == "~"
+
+
 # --- random sequences -------------------------------------------------------------------------------------
 
 texts = st.text(max_size=6) | st.sampled_from(["\u2028", "\x85", '"', "\\", "\n\ndata: x", "\r", "😀"])
@@ -247,6 +319,7 @@ indexes = st.integers(0, 1)
 steps = st.one_of(
     st.builds(content, texts, indexes),
     st.builds(reasoning, texts, indexes),
+    st.builds(lambda token, choice: logprobs((token, -1.0), choice=choice), st.binary(max_size=3), indexes),
     st.builds(started, st.sampled_from(["c1", "c2"]), st.sampled_from(["bash"]), indexes, indexes),
     st.builds(arguments, fragments, indexes, indexes),
     st.builds(ended, indexes, indexes),

@@ -32,7 +32,7 @@ def test_what_is_left_out_stays_unsaid() -> None:
 
 
 def test_every_sampling_parameter_arrives() -> None:
-    given = {
+    given: dict[str, Any] = {
         "temperature": 0.5,
         "top_p": 0.9,
         "top_k": 7,
@@ -42,9 +42,39 @@ def test_every_sampling_parameter_arrives() -> None:
         "seed": -9,
         "max_tokens": 5,
         "stop": ["a", "b"],
+        "typical_p": 0.75,
+        "repeat_penalty": 1.125,
+        "repeat_last_n": -1,
+        "dry_multiplier": 0.5,
+        "dry_base": 2.0,
+        "dry_allowed_length": 3,
+        "dry_penalty_last_n": 99,
+        "dry_sequence_breakers": ["\n", "é"],
+        "xtc_probability": 0.5,
+        "xtc_threshold": 0.25,
+        "mirostat_tau": 4.0,
+        "mirostat_eta": 0.5,
+        "logit_bias": {"7": -100, "0": 1.5},
+        "logprobs": True,
+        "top_logprobs": 4,
     }
     chat = request_from_proto(translated(given).chat)
-    assert chat.sampling == Sampling(**{**given, "stop": ("a", "b")})
+    del given["logprobs"]
+    lists = {
+        "stop": ("a", "b"),
+        "dry_sequence_breakers": ("\n", "é"),
+        "logit_bias": ((0, 1.5), (7, -100.0)),
+    }
+    assert chat.sampling == Sampling(**{**given, **lists})
+    assert request_from_proto(translated({"mirostat": 2}).chat).sampling == Sampling(mirostat=2)
+
+
+@pytest.mark.parametrize(
+    ("given", "wanted"),
+    [({"logprobs": True}, 0), ({"logprobs": True, "top_logprobs": 3}, 3), ({"logprobs": False}, None)],
+)
+def test_log_probabilities_are_told_when_they_are_asked_for(given: Any, wanted: int | None) -> None:
+    assert request_from_proto(translated(given).chat).sampling.top_logprobs == wanted
 
 
 def test_zero_is_not_taken_for_nothing() -> None:
