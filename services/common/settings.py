@@ -51,13 +51,23 @@ class Settings(BaseModel):
     queue: int = Field(64, ge=1, description="requests that may wait; more are refused with 429")
     threads: int = Field(0, ge=0, description="threads of the engine; 0: as many as cores")
     batch: int = Field(512, ge=32, le=4096, description="tokens of one decode step")
+    micro_batch: int = Field(
+        0, ge=0, le=4096, description="tokens of one graph of a step; 0: 512, or the batch if it is less"
+    )
+    flash_attention: Literal["auto", "on", "off"] = Field(
+        "auto", description="auto: wherever the runtime can for this model and device"
+    )
+    kv_type: Literal["auto", "f16", "q8_0", "q4_0"] = Field(
+        "auto", description="how keys and values are kept; auto: f16, q8_0 where memory is short"
+    )
     kv_ram: int = Field(
         -1, ge=-1, description="bytes of RAM for kept KV state; -1: an eighth of what is free, at most 8 GiB"
     )
     kv_disk: int = Field(
         -1,
         ge=-1,
-        description="bytes of disk for kept KV state, in <home>/kv; -1: a tenth of what is free, at most 32 GiB",
+        description="bytes of disk for kept KV state, in <home>/kv; -1: a tenth of what is free, "
+        "at most 32 GiB",
     )
     gpu_layers: int = Field(-1, ge=-1, description="layers put on the GPU; -1: all that fit")
     speculation: Literal["auto", "off", "lookup", "model", "mtp"] = Field(
@@ -66,7 +76,8 @@ class Settings(BaseModel):
         "(model), the model's own prediction layer (mtp); auto: the best that there is",
     )
     draft_model: str = Field(
-        "", description="a small model of the same vocabulary that guesses, written like model; empty: none"
+        "",
+        description="a small model of the same vocabulary that guesses, written like model; empty: none",
     )
 
     request_timeout: float = Field(600.0, gt=0, description="longest life of one request")

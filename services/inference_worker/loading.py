@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
@@ -25,12 +26,14 @@ from services.inference_worker.engine.loop import Engine
 from services.inference_worker.engine.sampling import Recommendation
 from services.inference_worker.engine.speculation import Pacer
 from services.inference_worker.engine.speculator import Speculator
+from services.inference_worker.kv.blocks import BLOCK
 from services.inference_worker.kv.disk import DiskTier
 from services.inference_worker.kv.store import KvStore
-from services.inference_worker.models import cores, gguf_file, keeping, memory, sizing
+from services.inference_worker.models import cores, gguf_file, keeping, memory
+from services.inference_worker.models.content_hash import content_hash
 from services.inference_worker.models.pull import pull
 from services.inference_worker.models.reference import HubFile, parse
-from services.inference_worker.models.tuning import Choices
+from services.inference_worker.models.tuning import Choices, Machine, choose
 from services.inference_worker.worker import Worker
 
 # Least time in seconds between two progress lines of a pull.
@@ -137,35 +140,53 @@ def _load_backend(file: gguf_file.GgufFile, settings: Settings) -> tuple[Backend
     free = memory.available()
     if settings.gpu_layers != 0 and (on_gpu := free_gpu_memory()):
         free = replace(free, bytes=free.bytes + on_gpu, source=f"{free.source} and free GPU memory")
-    size = sizing.plan(file, settings.context, settings.slots, free)
-    options = LoadOptions(
-        path=file.path,
-        cells=size.cells,
-        sequences=settings.slots,
-        batch=settings.batch,
-        threads=settings.threads or cores.usable(),
-        gpu_layers=settings.gpu_layers,
-    )
+    tuning = choose(file, settings, Machine(cores.usable(), cores.allowed()), free)
+    choices, size = tuning.choices, tuning.size
     log.info(
         "model.load",
         path=str(file.path),
         context=size.context_length,
         cells=size.cells,
         megabytes=size.needed >> 20,
-        threads=options.threads,
+        threads=choices.threads,
+        batch=choices.batch,
+        micro_batch=choices.micro_batch,
+        kv_type=choices.kv_type,
+        why=tuning.why,
     )
     started = monotonic()
-    backend = LlamaCppBackend(options)
-    log.info("model.loaded", seconds=round(monotonic() - started, 2))
-    choices = Choices(
-        threads=options.threads,
-        batch=backend.capacity.batch,
-        micro_batch=options.micro_batch,
-        flash_attention=options.flash_attention is not False,
-        kv_type=options.kv_type.value,
-        gpu_layers=options.gpu_layers,
+    hashed = content_hash(file.parts, settings.home / "models" / "hashes.json")
+    hashing = monotonic() - started
+    backend = LlamaCppBackend(
+        LoadOptions(
+            path=file.path,
+            cells=size.cells,
+            sequences=settings.slots,
+            batch=choices.batch,
+            threads=choices.threads,
+            gpu_layers=choices.gpu_layers,
+            micro_batch=choices.micro_batch,
+            outputs=tuning.outputs,
+            flash_attention=tuning.flash_attention,
+            kv_type=tuning.kv_type,
+            content_hash=hashed,
+            extra=_kept_with(file),
+        )
     )
+    log.info(
+        "model.loaded",
+        seconds=round(monotonic() - started, 2),
+        hashing=round(hashing, 2),
+        flash_attention=backend.flash_attention,
+    )
+    choices = replace(choices, batch=backend.capacity.batch, flash_attention=backend.flash_attention)
     return backend, size.context_length, choices
+
+
+def _kept_with(file: gguf_file.GgufFile) -> str:
+    """What kept states depend on beside model and runtime: the blocks they are cut into, and the template."""
+    template = str(file.metadata.get("tokenizer.chat_template", ""))
+    return f"{BLOCK} {hashlib.sha256(template.encode()).hexdigest()}"
 
 
 def _refuse_other_kinds(file: gguf_file.GgufFile) -> None:

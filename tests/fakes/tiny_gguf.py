@@ -98,8 +98,8 @@ class Sketch:
         """Random weights, the slowest dimension first."""
         self.add(f"{name}.weight", self.values(*shape))
 
-    def norm(self, name: str, size: int = embedding) -> None:
-        self.add(f"{name}.weight", np.ones(size, np.float32))
+    def norm(self, name: str, size: int | None = None) -> None:
+        self.add(f"{name}.weight", np.ones(size or self.embedding, np.float32))
 
     def ends(self, last_norm: str = "output_norm") -> None:
         """What stands before and behind the layers."""

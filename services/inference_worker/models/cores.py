@@ -13,9 +13,14 @@ _CGROUP = Path("/sys/fs/cgroup")
 def usable(cgroup: Path = _CGROUP) -> int:
     """Physical cores that this process may use: hyperthreads do not compute twice, and neither does a
     container's share of more cores than it is given time for."""
-    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    physical = psutil.cpu_count(logical=False) or allowed
-    return max(1, min(allowed, physical, _quota(cgroup) or allowed))
+    physical = psutil.cpu_count(logical=False) or allowed(cgroup)
+    return max(1, min(physical, allowed(cgroup)))
+
+
+def allowed(cgroup: Path = _CGROUP) -> int:
+    """Threads of any kind that this process can have running at once, hyperthreads too."""
+    mask = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, min(mask, _quota(cgroup) or mask))
 
 
 def _quota(cgroup: Path) -> int | None:

@@ -28,6 +28,7 @@ _LONGEST_NAME = 65_535
 # Longer arrays (vocabularies) are passed over; `ArraySize` tells how long they are.
 _KEPT_ARRAY = 4_096
 
+_VOCABULARY = "tokenizer.ggml.tokens"
 _STRING, _ARRAY = 8, 9
 _SCALARS: Mapping[int, struct.Struct] = {
     0: struct.Struct("<B"),
@@ -89,24 +90,24 @@ class GgufFile:
             raise invalid_file(self.path, f"its metadata has no {key}")
         return value
 
-    def number(self, key: str, default: int | None = None) -> int:
-        """A positive integer under `<architecture>.`; the largest where each layer has its own.
+    def number(self, key: str, default: int | None = None, least: int = 1) -> int:
+        """An integer of at least `least` under `<architecture>.`; the largest where each layer has its own.
 
         Raises SwarmError MODEL_FILE_INVALID when it is missing and there is no `default`.
         """
-        return max(self.per_layer(key, 1, default))
+        return max(self.per_layer(key, 1, default, least))
 
-    def per_layer(self, key: str, layers: int, default: int | None = None) -> tuple[int, ...]:
+    def per_layer(self, key: str, layers: int, default: int | None = None, least: int = 1) -> tuple[int, ...]:
         """As `number`, for each layer; zeros are allowed in arrays (layers without attention)."""
         full = f"{self.architecture}.{key}"
         value = self.metadata.get(full)
         if value is None and default is not None:
             return (default,) * layers
-        if isinstance(value, int) and not isinstance(value, bool) and value > 0:
+        if isinstance(value, int) and not isinstance(value, bool) and value >= least:
             return (value,) * layers
         if isinstance(value, tuple) and value:
             numbers = tuple(each for each in value if isinstance(each, int) and each >= 0)
-            if len(numbers) == len(value) and any(numbers):
+            if len(numbers) == len(value) and max(numbers) >= least:
                 return numbers
         raise invalid_file(self.path, f"its metadata has no usable {full} ({value!r})")
 
@@ -228,18 +229,38 @@ class _Cursor:
             raise _Broken(f"its header is damaged: {key} is an array of unknown type {element}")
         # An element has at least one byte: a longer array cannot be in the file.
         self._peek(length)
+        if key == _VOCABULARY and element == _STRING:
+            self._refuse_equal_tokens(length)
         if length <= _KEPT_ARRAY:
             if element == _STRING:
                 return tuple(self.text() for _ in range(length))
             return tuple(self.scalar(_SCALARS[element]) for _ in range(length))
         if element == _STRING:
-            if length > _MOST_STRINGS:
-                raise _Broken(f"its header is damaged: {key} has {length} strings")
+            self._refuse_too_many(length, key)
             for _ in range(length):
                 self._advance(int(self.scalar(_U64)))
         else:
             self._advance(length * _SCALARS[element].size)
         return ArraySize(length)
+
+    def _refuse_too_many(self, strings: int, key: str) -> None:
+        if strings > _MOST_STRINGS:
+            raise _Broken(f"its header is damaged: {key} has {strings} strings")
+
+    def _refuse_equal_tokens(self, count: int) -> None:
+        """llama.cpp ends the process on a vocabulary that has a token twice. Reads on and goes back."""
+        self._refuse_too_many(count, _VOCABULARY)
+        start = self.at
+        ids: dict[bytes, int] = {}
+        for token in range(count):
+            length = int(self.scalar(_U64))
+            at = self._advance(length)
+            # It reads C strings, and gives empty ones a name.
+            text = self._data[at : at + length].partition(b"\0")[0] or b"[EMPTY_%d]" % token
+            if (first := ids.setdefault(text, token)) != token:
+                shown = text.decode("utf-8", "replace")
+                raise _Broken(f"its vocabulary has the token {shown!r} twice (numbers {first} and {token})")
+        self.at = start
 
     def tensor_end(self) -> int:
         """The byte behind a tensor, counted from the start of the data section."""

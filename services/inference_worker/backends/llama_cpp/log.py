@@ -11,10 +11,12 @@ import structlog
 # enum ggml_log_level
 _WARN, _ERROR, _CONTINUED = 3, 4, 5
 _KEPT = 4
+_KEPT_WARNINGS = 64
 
 log = structlog.get_logger()
 
 _complaints: deque[str] = deque(maxlen=_KEPT)
+_warnings: deque[str] = deque(maxlen=_KEPT_WARNINGS)
 _line: list[str] = []
 _level = 0
 
@@ -24,8 +26,14 @@ def last_complaints() -> str:
     return "; ".join(_complaints)
 
 
+def warned(words: str) -> bool:
+    """Whether a warning with these words came since `forget_complaints`: some choices are told only so."""
+    return any(words in line for line in _warnings)
+
+
 def forget_complaints() -> None:
     _complaints.clear()
+    _warnings.clear()
 
 
 def _on_log(level: int, text: bytes, _user_data: object) -> None:
@@ -46,6 +54,7 @@ def _on_log(level: int, text: bytes, _user_data: object) -> None:
         _complaints.append(line)
         log.warning("llama.cpp", line=line)
     else:
+        _warnings.append(line)
         log.debug("llama.cpp", line=line)
 
 

@@ -21,8 +21,6 @@ _STATEFUL_ARCHITECTURES = frozenset(
     ("deepseek32", "deepseek4", "dots3note", "glm-dsa", "glm5-next", "hy-v4", "minimax-m3", "qwen4exp")
 )
 _CHUNKED_ARCHITECTURES = frozenset(("llama4",))
-# llama.cpp rounds the cells of a window up to this.
-_WINDOW_STEP = 256
 # Magic and version, start, end, bytes of llama.cpp's state that follow.
 _HEADER = struct.Struct("<8sIIQ")
 _MAGIC = b"LSSTATE1"
@@ -63,11 +61,6 @@ class Shape:
         if self.chunked:
             return length // self.window * self.window
         return max(0, length - self.window + 1)
-
-    def window_cells(self, cells: int, sequences: int, micro_batch: int) -> int:
-        """Cells that llama.cpp gives the sliding layers."""
-        wanted = min(cells, self.window * sequences + micro_batch)
-        return -(-wanted // _WINDOW_STEP) * _WINDOW_STEP
 
 
 class SequenceMemory:

@@ -15,8 +15,23 @@ class KvType(StrEnum):
     Q4_0 = "q4_0"
 
 
+# Bytes of one element, with the scales of its block.
+KV_BYTES = {KvType.F16: 2.0, KvType.Q8_0: 34 / 32, KvType.Q4_0: 18 / 32}
+# Elements of a block of the quantised ones: heads must be a multiple of it.
+KV_BLOCK = 32
+
 # Verifying drafts wants logits of several rows of one sequence; so many beyond one for each sequence.
 SPARE_OUTPUTS = 64
+
+
+# llama.cpp rounds the cells of the sliding layers up to this.
+_WINDOW_STEP = 256
+
+
+def window_cells(window: int, cells: int, sequences: int, micro_batch: int) -> int:
+    """Cells that llama.cpp gives layers which see `window` tokens, where the other layers have `cells`."""
+    wanted = min(cells, window * sequences + micro_batch)
+    return -(-wanted // _WINDOW_STEP) * _WINDOW_STEP
 
 
 @dataclass(frozen=True, slots=True)
