@@ -45,7 +45,6 @@ class RamTier:
         if size <= self.limit:
             gone = victims(self._nodes, need, asker, pinned(), protected(), self.limit // _SLACK)
         if gone is None:
-            self.unkept += 1
             return None
         for node in gone:
             self.drop(node)

@@ -2,7 +2,7 @@
 
     magic, version, header length          16 bytes
     root key, parent key                   32 bytes each
-    start, number of blocks, rank, whole   12 bytes
+    start, number of blocks, whole         12 bytes
     of each block: number of tokens, payload length, SHA-256 of the payload, the tokens
     SHA-256 of all the header before
     the payloads, one behind the other
@@ -26,7 +26,7 @@ MAX_HEADER = 64 << 20
 """Longer headers are refused before they are read: a snapshot of 16 million tokens is no snapshot."""
 
 _PREFIX = struct.Struct("<8sII")
-_COMMON = struct.Struct("<32s32sIIBB2x")
+_COMMON = struct.Struct("<32s32sIII")
 _ENTRY = struct.Struct("<IQ32s")
 _DIGEST_BYTES = 32
 
@@ -43,14 +43,22 @@ class Run:
     """What one file is made of: consecutive blocks and their payloads, or one whole snapshot."""
 
     root: bytes
-    rank: Rank
     blocks: tuple[Block, ...]
     states: tuple[bytes, ...]
 
+    @property
+    def file_size(self) -> int:
+        header = PREFIX_BYTES + _COMMON.size + _DIGEST_BYTES
+        tokens = sum(_ENTRY.size + len(block.tokens) * TOKEN_BYTES for block in self.blocks)
+        return header + tokens + sum(map(len, self.states))
 
-@dataclass(frozen=True, slots=True, eq=False)
+
+@dataclass(slots=True, eq=False)
 class Segment:
-    """A verified header: of `blocks[i]`'s payload where it begins, its bytes and its SHA-256."""
+    """A verified header: of `blocks[i]`'s payload where it begins, its bytes and its SHA-256.
+
+    `rank` is the highest that is known of those who use it; it is not in the header, because it may rise.
+    """
 
     name: str
     rank: Rank
@@ -65,12 +73,12 @@ class Segment:
         return self.offsets[-1] + self.lengths[-1]
 
 
-def encode(run: Run) -> tuple[bytes, Segment]:
-    """The header of the file, and the segment (without a name yet) that it describes."""
+def encode(run: Run, name: str, rank: Rank) -> tuple[bytes, Segment]:
+    """The header of the file, and the segment that it describes. Raises ValueError for too long a header."""
     first = run.blocks[0]
     digests = tuple(hashlib.sha256(state).digest() for state in run.states)
     lengths = tuple(len(state) for state in run.states)
-    parts = [_COMMON.pack(run.root, first.parent, first.start, len(run.blocks), run.rank, first.whole)]
+    parts = [_COMMON.pack(run.root, first.parent, first.start, len(run.blocks), first.whole)]
     for block, length, digest in zip(run.blocks, lengths, digests, strict=True):
         parts += (_ENTRY.pack(len(block.tokens), length, digest), pack(block.tokens))
     size = PREFIX_BYTES + sum(map(len, parts)) + _DIGEST_BYTES
@@ -78,7 +86,7 @@ def encode(run: Run) -> tuple[bytes, Segment]:
         raise ValueError(f"blocks: their header would have {size} bytes, {MAX_HEADER} are allowed")
     header = _PREFIX.pack(MAGIC, VERSION, size) + b"".join(parts)
     header += hashlib.sha256(header).digest()
-    return header, Segment("", run.rank, run.blocks, _offsets(size, lengths), lengths, digests)
+    return header, Segment(name, rank, run.blocks, _offsets(size, lengths), lengths, digests)
 
 
 def header_length(prefix: bytes, file_size: int) -> int:
@@ -95,16 +103,16 @@ def header_length(prefix: bytes, file_size: int) -> int:
     return int(length)
 
 
-def decode(name: str, header: bytes, file_size: int, root: bytes) -> Segment:
+def decode(header: bytes, file_size: int, root: bytes, name: str, rank: Rank) -> Segment:
     """The segment that a whole header describes. Raises BadSegment."""
     body, digest = header[:-_DIGEST_BYTES], header[-_DIGEST_BYTES:]
     if hashlib.sha256(body).digest() != digest:
         raise BadSegment("the checksum of the header is wrong")
-    theirs, parent, start, count, rank, whole = _COMMON.unpack_from(body, PREFIX_BYTES)
+    theirs, parent, start, count, whole = _COMMON.unpack_from(body, PREFIX_BYTES)
     if theirs != root:
         raise BadSegment("it belongs to another model")
-    if rank not in set(Rank) or whole > 1 or (whole and (start or count != 1)) or start % BLOCK:
-        raise BadSegment(f"an impossible entry: rank {rank}, whole {whole}, start {start}, {count} blocks")
+    if whole > 1 or (whole and (start or count != 1)) or start % BLOCK:
+        raise BadSegment(f"an impossible run: whole {whole}, start {start}, {count} blocks")
     blocks: list[Block] = []
     lengths: list[int] = []
     digests: list[bytes] = []
@@ -127,7 +135,7 @@ def decode(name: str, header: bytes, file_size: int, root: bytes) -> Segment:
     if at != len(body) or not blocks:
         raise BadSegment("the header's length does not fit its blocks")
     segment = Segment(
-        name, Rank(rank), tuple(blocks), _offsets(len(header), lengths), tuple(lengths), tuple(digests)
+        name, rank, tuple(blocks), _offsets(len(header), lengths), tuple(lengths), tuple(digests)
     )
     if segment.size != file_size:
         raise BadSegment(f"{file_size} bytes, {segment.size} are wanted")

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from services.inference_worker.kv.blocks import BLOCK, TOKEN_BYTES, Block, Found, make_block, pack, root_key
 from services.inference_worker.kv.disk import DiskTier
 from services.inference_worker.kv.eviction import PIN_SECONDS, Owner, Rank
+from services.inference_worker.kv.persistence import Persistence
 from services.inference_worker.kv.ram import RamTier
 from services.inference_worker.kv.status import StoreStatus, Tier, TierStatus
 from services.inference_worker.kv.tree import Node, Tree
@@ -33,6 +34,7 @@ class KvStore:
         self._now = 0.0
         self._tree = Tree(root_key(fingerprint))
         self._ram = RamTier(ram_bytes)
+        self._disk = Persistence(disk, fingerprint, self._tree, self._settled) if disk else None
         self._pins: dict[str, Node] = {}
 
     def longest(self, tokens: array[int], limit: int) -> Found:
@@ -40,6 +42,7 @@ class KvStore:
 
         A block of ranges that matches in part counts in part; a whole snapshot only if all of it matches.
         """
+        self._refresh()
         data = pack(tokens[: max(0, limit)])
         chain, length = self._tree.match(data)
         whole = self._tree.match_whole(data)
@@ -49,6 +52,7 @@ class KvStore:
 
     def held(self, tokens: array[int]) -> int:
         """Where saving these tokens begins: a multiple of BLOCK, or their number if all of them are kept."""
+        self._refresh()
         data = pack(tokens)
         _, length = self._tree.match(data)
         if length == len(tokens):
@@ -61,9 +65,15 @@ class KvStore:
     def read(self, block: Block) -> tuple[bytes, Tier] | None:
         """The payload of a block and where it lay; None: it is lost, or it was damaged and is deleted now."""
         node = self._tree.get(block.key)
-        if node is None or node.state is None:
+        if node is None:
             return None
-        return node.state, Tier.RAM
+        if node.state is not None:
+            return node.state, Tier.RAM
+        state = self._disk.read(node) if self._disk else None
+        if state is None:
+            return None
+        self._load(node, state)
+        return state, Tier.DISK
 
     def put(
         self, tokens: array[int], start: int, end: int, state: bytes, owner: Owner, whole: bool = False
@@ -85,19 +95,11 @@ class KvStore:
         block = make_block(parent.block.key, start, chunk, whole)
         node = self._tree.get(block.key) if whole else self._tree.covering(parent, chunk)
         if node is None:
-            room = self._ram.make_room(
-                len(state), owner.rank, lambda: self._pinned(owner.session), lambda: set(parent.up())
-            )
-            if room is None:
+            node = self._keep(block, parent, state, owner)
+            if node is None:
                 return False
-            for gone in room:
-                gone.state = None
-                self._forget_if_lost(gone)
-            node = self._tree.add(block, chunk)
-            node.state = state
-            self._ram.add(node, len(state))
-            if not whole:
-                self._supersede(parent, chunk)
+        elif self._disk is not None:
+            self._disk.renew(node)
         self._renew(node, owner)
         return True
 
@@ -105,33 +107,86 @@ class KvStore:
         """The chain was used for `owner`: renews it, and pins it as its session's newest."""
         if found.blocks and (node := self._tree.get(found.blocks[-1].key)) is not None:
             self._renew(node, owner)
+            if self._disk is not None:
+                self._disk.touch(node, self._now)
 
     def commit(self) -> None:
         """What was put since the last commit may go to disk now, behind the engine's back."""
+        if self._disk is not None:
+            self._disk.commit(self._tick())
 
     def flush(self, timeout: float) -> bool:
         """Waits until all that was committed is on disk. False: it took longer. From any thread."""
-        return True
+        return self._disk is None or self._disk.flush(timeout)
 
     def close(self, timeout: float) -> None:
         """Flushes what was committed and ends the writer. From any thread; the store is not used after."""
+        if self._disk is not None:
+            self._disk.close(timeout)
 
     def status(self) -> StoreStatus:
+        """From any thread."""
         ram = self._ram
-        return StoreStatus(TierStatus(ram.used, ram.limit, len(ram), ram.evicted, 0, ram.unkept), None)
+        return StoreStatus(
+            TierStatus(ram.used, ram.limit, len(ram), ram.evicted, 0, ram.unkept),
+            self._disk.status() if self._disk is not None else None,
+        )
+
+    def _keep(self, block: Block, parent: Node, state: bytes, owner: Owner) -> Node | None:
+        """The new node of a block that is not kept yet; None: there is no room."""
+        size = len(state)
+        loaded = self._make_room(size, owner.rank, parent)
+        if not loaded:
+            self._ram.unkept += 1
+            # It may wait to be written without a place in RAM.
+            if self._disk is None or not self._disk.room(size):
+                return None
+        node = self._tree.add(block)
+        node.state = state
+        if loaded:
+            self._ram.add(node, size)
+        if self._disk is not None:
+            self._disk.stage(node)
+        if not block.whole:
+            for tail in self._tree.beginnings(parent, node.chunk):
+                self._unload(tail)
+        return node
+
+    def _load(self, node: Node, state: bytes) -> None:
+        """What is used now shall be quicker the next time, if there is room."""
+        if self._make_room(len(state), node.rank, node):
+            node.state = state
+            self._ram.add(node, len(state))
+
+    def _make_room(self, size: int, asker: Rank, chain: Node) -> bool:
+        """False: RAM cannot have `size` more bytes without what the chain itself is made of."""
+        gone = self._ram.make_room(size, asker, self._pinned, lambda: set(chain.up()))
+        for node in gone or ():
+            self._unload(node)
+        return gone is not None
+
+    def _unload(self, node: Node) -> None:
+        """The node leaves RAM. On its way to disk its payload is held until it has arrived."""
+        self._ram.drop(node)
+        if self._disk is None or not self._disk.queued(node):
+            self._settled(node)
+
+    def _settled(self, node: Node) -> None:
+        """The node no longer waits for the disk: what is not in RAM is held no longer."""
+        if node in self._ram:
+            return
+        node.state = None
+        if not node.places and self._tree.get(node.block.key) is node:
+            self._tree.remove(node)
 
     def _renew(self, node: Node, owner: Owner) -> None:
-        # Times must not run backwards for the order of eviction.
-        self._now = max(self._now, self._clock())
-        for each in node.up():
-            each.used = self._now
-            each.rank = max(each.rank, owner.rank)
+        self._tree.renew(node, self._tick(), owner.rank)
         if owner.rank is Rank.MAIN:
             self._pins[owner.session] = node
 
-    def _pinned(self, session: str) -> set[Node]:
+    def _pinned(self) -> set[Node]:
         """Every node of the main sessions' newest chains that are in use; forgets the other pins."""
-        oldest = self._clock() - PIN_SECONDS
+        oldest = self._tick() - PIN_SECONDS
         self._pins = {
             session: node
             for session, node in self._pins.items()
@@ -139,16 +194,14 @@ class KvStore:
         }
         return {node for leaf in self._pins.values() for node in leaf.up()}
 
-    def _supersede(self, parent: Node, chunk: bytes) -> None:
-        """Tails that the block `chunk` goes on from are not needed beside it."""
-        for tail in self._tree.beginnings(parent, chunk):
-            self._ram.drop(tail)
-            tail.state = None
-            self._forget_if_lost(tail)
+    def _tick(self) -> float:
+        # Times must not run backwards for the order of eviction.
+        self._now = max(self._now, self._clock())
+        return self._now
 
-    def _forget_if_lost(self, node: Node) -> None:
-        if node.state is None and not node.places:
-            self._tree.remove(node)
+    def _refresh(self) -> None:
+        if self._disk is not None:
+            self._disk.refresh()
 
 
 def _check_range(length: int, start: int, end: int, whole: bool) -> None:

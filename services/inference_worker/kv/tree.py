@@ -6,11 +6,11 @@ A match compares the tokens themselves; keys only name blocks. Belongs to the en
 from __future__ import annotations
 
 from array import array
-from bisect import bisect_left, insort
+from bisect import bisect_left, bisect_right, insort
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from services.inference_worker.kv.blocks import BLOCK, BLOCK_BYTES, TOKEN_BYTES, Block, common_tokens, pack
+from services.inference_worker.kv.blocks import BLOCK_BYTES, TOKEN_BYTES, Block, common_tokens, pack
 from services.inference_worker.kv.eviction import Rank
 from services.inference_worker.kv.segment import Segment
 
@@ -117,10 +117,14 @@ class Tree:
         """The child of `parent` that begins with `chunk`."""
         if (exact := parent.children.get(chunk)) is not None:
             return exact
-        at = bisect_left(parent.order, chunk)
-        if at < len(parent.order) and parent.order[at].startswith(chunk):
-            return parent.children[parent.order[at]]
-        return None
+        return next(self.continuations(parent, chunk), None)
+
+    def continuations(self, parent: Node, chunk: bytes) -> Iterator[Node]:
+        """The longer children of `parent` that begin with `chunk`."""
+        for longer in parent.order[bisect_right(parent.order, chunk) :]:
+            if not longer.startswith(chunk):
+                break
+            yield parent.children[longer]
 
     def beginnings(self, parent: Node, chunk: bytes) -> list[Node]:
         """The shorter children of `parent` that `chunk` begins with."""
@@ -161,18 +165,26 @@ class Tree:
             self._waiting[node.block.key] = list(node.children.values())
             node.children, node.order = {}, []
 
+    def renew(self, node: Node, used: float, rank: Rank) -> None:
+        """The chain that ends here was used then, for a request of that rank."""
+        while node.parent is not None and (node.used < used or node.rank < rank):
+            node.used = max(node.used, used)
+            if node.rank < rank:
+                node.rank = rank
+                for place in node.places:
+                    place.segment.rank = max(place.segment.rank, rank)
+            node = node.parent
+
     def _attach(self, node: Node) -> None:
         key = node.block.parent
         parent = self.root if key == self.root.block.key else self._nodes.get(key)
-        if parent is None:
+        if parent is None or parent.block.whole or parent.block.end != node.start:
             self._waiting.setdefault(key, []).append(node)
             return
         node.parent = parent
         parent.children[node.chunk] = node
         insort(parent.order, node.chunk)
-        for above in parent.up():
-            above.used = max(above.used, node.used)
-            above.rank = max(above.rank, node.rank)
+        self.renew(parent, node.used, node.rank)
 
     @staticmethod
     def _closest(node: Node, rest: bytes) -> tuple[Node, int]:
@@ -180,8 +192,3 @@ class Tree:
         at = bisect_left(node.order, rest)
         shared, chunk = max((common_tokens(each, rest), each) for each in node.order[max(0, at - 1) : at + 1])
         return node.children[chunk], shared
-
-
-def full_blocks(length: int) -> int:
-    """The length without its last partial block."""
-    return length - length % BLOCK
