@@ -90,6 +90,8 @@ class Core:
         self._jobs: dict[int, Job] = {}
         self._rejected = 0
         self._credit = 0.0
+        self._cramped = False
+        """The last batch found no room: this one does without guesses."""
         self._outputs = limits.outputs or backend.capacity.outputs or backend.capacity.sequences
         self.prefilling: frozenset[int] = frozenset()
         """Orders of the jobs whose prompts the running decode works on; read by other threads."""
@@ -108,7 +110,7 @@ class Core:
                 TextAssembler(submission.stops),
                 submission.guide(index),
                 job.prompt,
-                job.priority,
+                self._clock(),
             )
             job.candidates.append(candidate)
             self._admission.add(candidate)
@@ -132,6 +134,10 @@ class Core:
         candidate = job.candidates[index]
         if not candidate.finished:
             self._admission.remove(lambda each: each is candidate)
+            heir = next(iter(self._followers(candidate)), None)
+            if heir is not None:
+                # It goes on with the prompt, for all who wait for it.
+                self._sequences.copy(candidate.held, heir.held, candidate.held.length)
             self._cut_off(candidate, Finish.STOP)
 
     def save_all(self) -> None:
@@ -153,9 +159,10 @@ class Core:
         with self._meter.step():
             self._expire()
             self._admission.admit()
-            if self._move():
+            moved = self._move()
+            if moved is None:
                 return True
-            return self._decode()
+            return self._decode(moved)
 
     def _expire(self) -> None:
         now = self._clock()
@@ -163,28 +170,44 @@ class Core:
         for job in late:
             self.cancel(job, SwarmError(Reason.DEADLINE_EXCEEDED, "the request's time was over"))
 
-    def _move(self) -> bool:
-        """Brings state back and saves it, a slice at a time. True: there is more to do, and it is all there is."""
+    def _move(self) -> float | None:
+        """Brings state back and saves it, a slice at a time.
+
+        Gives the seconds it took; None: nothing else is to be done.
+        """
         started = self._clock()
         coming = [each for each in self._running.values() if each.held.restoring]
-        coming.sort(key=lambda each: (-each.rank, each.key))
-        load = len(self._running)
-        streams = sum(each.pending == 1 for each in self._running.values()) if coming else 0
-        for candidate in coming[:1] if streams else coming:
-            self._shelf.restore(candidate.held, self._chunks.seconds(streams, load), self._news)
-        idle = not self._running
-        if self._shelf.saving and (idle or self._credit > 0):
-            self._credit -= self._shelf.save(None if idle else self._credit, self._news)
-            if not idle:
-                self._shelf.relieve()
-        elif not idle and self._sequences.idle_tokens:
+        saving = self._shelf.saving and (not self._running or self._credit > 0)
+        if coming or saving:
+            allowed = self._moving_time()
+            coming.sort(key=lambda each: (-each.job.rank, each.key))
+            for candidate in coming if allowed is None else coming[:1]:
+                self._shelf.restore(candidate.held, allowed, self._news)
+            if saving and not self._running:
+                self._shelf.save(None, self._news)
+            elif saving:
+                rest = self._credit
+                if allowed is not None:
+                    rest = min(rest, allowed - (self._clock() - started))
+                self._credit -= self._shelf.save(rest, self._news) if rest > 0 else 0.0
+        if self._running and self._sequences.idle_tokens:
             self._shelf.relieve()
-        if coming or self._shelf.saving:
+        elif not self._running and self._shelf.saving:
             self._meter.spend("move", started)
-        return idle and self._shelf.saving
+            return None
+        return self._meter.spend("move", started) if coming or saving else 0.0
 
-    def _decode(self) -> bool:
-        batch = self._plan()
+    def _moving_time(self) -> float | None:
+        """Seconds that moving state may take in this step; None: nobody waits for the next token."""
+        pending = [each.pending for each in self._running.values() if not each.held.restoring]
+        streams = sum(each == 1 for each in pending)
+        allowed = self._chunks.seconds(streams, len(self._running))
+        # Prompts need their part of the step, too.
+        return allowed / 2 if allowed is not None and streams < len(pending) else allowed
+
+    def _decode(self, spent: float) -> bool:
+        """One decode, in a step of which so many seconds are `spent`."""
+        batch = self._plan(spent)
         if not batch:
             return bool(self._running)
         slices = [self._slice(fed) for fed in batch]
@@ -199,7 +222,7 @@ class Core:
         seconds = self._meter.spend("decode", started)
         self.prefilling = frozenset()
         if outcome is not Outcome.DONE:
-            self._undo(outcome, [fed.candidate for fed in batch])
+            self._undo(outcome, batch)
             return True
         self._rejected = 0
         self._credit = min(1.0, self._credit + _SAVING_SHARE * seconds)
@@ -223,17 +246,21 @@ class Core:
         outputs = 1 + len(fed.draft) if fed.tokens == fed.pending else 0
         return Slice(held.id, held.length, tokens, outputs)
 
-    def _plan(self) -> list[_Fed]:
+    def _plan(self, spent: float) -> list[_Fed]:
         now = self._clock()
         while True:
             feeding = [
                 scheduler.Feeding(
-                    each.key, each.pending, each.job.arrived, each.rank, self._next_point(each)
+                    each.key,
+                    each.pending,
+                    each.job.arrived,
+                    max(each.job.rank, self._limits.rank(each.job.priority, now - each.job.arrived)),
+                    self._next_point(each),
                 )
                 for each in self._running.values()
                 if not each.held.restoring and self._admission.waits_for(each) is None
             ]
-            shares = scheduler.plan(feeding, self._chunks, self._limits, now)
+            shares = scheduler.plan(feeding, self._chunks, self._limits, now, spent)
             tokens = sum(share.tokens for share in shares)
             if self._sequences.make_room(tokens):
                 break
@@ -241,8 +268,11 @@ class Core:
                 raise BackendFailure("one candidate alone does not fit the KV cells")
         pending = {each.key: each.pending for each in feeding}
         batch = [_Fed(self._running[share.key], share.tokens, pending[share.key]) for share in shares]
-        if self._speculator is not None:
+        # A step that leaves the prompts out measures the streams as they are.
+        measures = all(fed.streams for fed in batch) and any(left > 1 for left in pending.values())
+        if self._speculator is not None and not measures and not self._cramped:
             self._draft(batch, tokens)
+        self._cramped = False
         return batch
 
     def _draft(self, batch: list[_Fed], tokens: int) -> None:
@@ -289,19 +319,15 @@ class Core:
             last, row = row + fed.tokens - 1, row + len(piece.tokens)
             pause, known = self._next_point(candidate), len(candidate.tokens)
             self._sequences.extend(candidate.held, piece.tokens)
-            if not fed.streams and fed.tokens == pause:
+            if fed.tokens == pause and not (fed.streams and candidate.answered):
                 self._shelf.snapshot(candidate.held)
-            if candidate.index == 0 and not candidate.answered:
+            if not candidate.answered and candidate is job.lead:
                 job.outbox.append(Prefilled(candidate.held.length, len(job.prompt), job.cached_tokens))
                 jobs[job.order] = job
             if not piece.outputs:
                 continue
             jobs[job.order] = job
-            siblings = [
-                each
-                for each in job.candidates
-                if each.sequence is not None and self._admission.waits_for(each) is candidate
-            ]
+            siblings = self._followers(candidate)
             for sibling in siblings:
                 self._sequences.copy(candidate.held, sibling.held, candidate.held.length)
             if not fed.streams:
@@ -317,8 +343,19 @@ class Core:
         self._flush(list(jobs.values()))
         self._meter.spend("emit", started)
 
+    def _followers(self, candidate: Candidate) -> list[Candidate]:
+        """Siblings with an empty sequence that wait for the prompt that this one computes."""
+        return [
+            each
+            for each in candidate.job.candidates
+            if each.sequence is not None and self._admission.waits_for(each) is candidate
+        ]
+
     def _verify(self, candidate: Candidate, row: int, draft: Sequence[int]) -> None:
-        """Draws a token, and one more for each guess that was right; the cache then holds only what was drawn."""
+        """Draws a token, and one more for each guess that was right.
+
+        What is in the cache beyond that is cut off again.
+        """
         finish, accepted = self._draw(candidate, row), 0
         for guess in draft:
             if finish is not None or candidate.tokens[-1] != guess:
@@ -416,11 +453,14 @@ class Core:
 
     # -- decodes that did not succeed ----------------------------------------------------------------
 
-    def _undo(self, outcome: Outcome, candidates: list[Candidate]) -> None:
+    def _undo(self, outcome: Outcome, batch: Sequence[_Fed]) -> None:
+        candidates = [fed.candidate for fed in batch]
         if outcome is Outcome.INTERRUPTED:
             # Whole micro-batches may be in the cache already: back to what the books say.
             for candidate in candidates:
                 self._sequences.roll_back(candidate.held)
+        elif outcome is Outcome.NO_ROOM and any(fed.draft for fed in batch):
+            self._cramped = True
         elif outcome is Outcome.NO_ROOM:
             self._squeeze(candidates)
         else:

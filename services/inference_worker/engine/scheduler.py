@@ -13,14 +13,18 @@ from enum import IntEnum
 
 Key = tuple[int, int]
 
-# Smallest prefill chunk: below it, a step's fixed cost is the larger part.
-_SMALLEST_CHUNK = 8
-# Chunk beside running streams as long as nothing has been measured.
-_FIRST_CHUNK = 64
-# Steps with fewer prefill tokens say nothing about the speed of prefill.
-_LEAST_MEASURED = 4
-# How much a new measurement counts against the older ones.
-_WEIGHT = 0.3
+# Smallest chunk of prompts beside running streams; fewer tokens would not tell how quick prefill is.
+_SMALLEST_CHUNK = 4
+# How much a new measurement counts against the older ones, and one that is worse than they were.
+_WEIGHT, _WORSE = 0.3, 0.6
+# A rate is believed to have grown by so much at most between two steps: a step that is too long is worse.
+_GROWTH = 4.0
+# Prompts take at least this part of a step's time, however little that is beside what the clock tells.
+_LEAST_PART = 0.05
+# Steps with prompts after which the streams are measured alone again.
+_OLD = 64
+# A clock may stand still between two readings.
+_TICK = 1e-6
 
 
 class Priority(IntEnum):
@@ -93,79 +97,81 @@ class Share:
 class ChunkSizer:
     """How many prompt tokens fit into a step without making running streams stall.
 
-    It learns how long a decode step takes with so many streams, and how many prompt tokens a second brings.
+    It learns how long a step of so many streams alone takes, and how many prompt tokens a second brings
+    beside them. So a step with prompts is at most `stall` such steps long, or as long as the smallest chunk
+    takes: that is less, unless a prompt's token costs more than half a step.
     """
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
         self._rate: float | None = None
         self._steps: dict[int, float] = {}
+        self._mixed: dict[int, int] = {}
+        """Steps with prompts since so many streams were measured alone."""
 
     def observe(self, streams: int, prompt_tokens: int, seconds: float) -> None:
         """A step took `seconds`: `streams` streams had a token each, and `prompt_tokens` of prompts."""
-        if seconds <= 0:
+        if streams == 0:
             return
+        seconds, kind = max(seconds, _TICK), _kind(streams)
         if prompt_tokens == 0:
-            if streams:
-                bucket = _bucket(streams)
-                self._steps[bucket] = _moved(self._steps.get(bucket), seconds)
+            known = self._steps.get(kind, seconds)
+            self._steps[kind] = known + _WEIGHT * (seconds - known)
+            self._mixed[kind] = 0
             return
-        alone = seconds - (self._decode_seconds(streams) or 0.0) if streams else seconds
-        if prompt_tokens >= _LEAST_MEASURED and alone > 0:
-            self._rate = _moved(self._rate, prompt_tokens / alone)
+        self._mixed[kind] = self._mixed.get(kind, 0) + 1
+        if prompt_tokens >= _SMALLEST_CHUNK and kind in self._steps:
+            rate = prompt_tokens / max(seconds - self._steps[kind], _LEAST_PART * seconds)
+            known = self._rate or rate
+            step = min(rate, _GROWTH * known) - known
+            self._rate = known + (_WEIGHT if step > 0 else _WORSE) * step
 
     def seconds(self, streams: int, load: int) -> float | None:
-        """Time that a step beside `streams` streams may spend on prompts when `load` candidates run.
+        """Time that a step beside `streams` streams may spend on others when `load` candidates run.
 
         None: as long as it likes, nobody waits.
         """
         if streams == 0:
             return None
-        full = self._decode_seconds(load)
-        now = self._decode_seconds(streams)
-        if full is None or now is None:
+        now = self._steps.get(_kind(streams))
+        if now is None:
             return 0.0
-        return max(0.0, self._limits.stall * full - now)
+        # Larger counts than those that were measured are thought to take no longer.
+        full = max(took for count, took in self._steps.items() if _kind(streams) <= count <= load)
+        return max(now, full) * self._limits.stall - now
 
-    def size(self, streams: int, load: int) -> int:
-        """Prompt tokens for a step in which `streams` of `load` running candidates stream."""
+    def size(self, streams: int, load: int, spent: float = 0.0) -> int:
+        """Prompt tokens for a step in which `streams` of `load` running candidates stream.
+
+        `spent`: seconds of the step that are gone already. 0: the streams must be measured alone first.
+        """
         seconds = self.seconds(streams, load)
         if seconds is None:
             return self._limits.batch
-        if self._rate is None or seconds == 0.0:
-            return min(self._limits.batch, _FIRST_CHUNK)
-        return max(_SMALLEST_CHUNK, min(self._limits.batch, int(self._rate * seconds)))
-
-    def _decode_seconds(self, streams: int) -> float | None:
-        """Length of a step with so many streams alone: measured, or scaled from the nearest measurement.
-
-        Scaling assumes that rows cost something: half of the step grows with them.
-        """
-        if not self._steps:
-            return None
-        wanted = _bucket(streams)
-        nearest = min(self._steps, key=lambda bucket: abs(bucket - wanted))
-        scale = 0.5 + 0.5 * 2.0 ** (wanted - nearest)
-        return self._steps[nearest] * scale
+        kind = _kind(streams)
+        if kind not in self._steps or self._mixed[kind] >= _OLD:
+            return 0
+        wanted = 0 if self._rate is None else int(self._rate * (seconds - spent))
+        return min(self._limits.batch, max(_SMALLEST_CHUNK, wanted))
 
 
-def _bucket(streams: int) -> int:
-    """1, 2, 3-4, 5-8, 9-16 … streams behave alike."""
-    return (streams - 1).bit_length()
+def _kind(streams: int) -> int:
+    """Counts that behave alike: up to seven each is its own, then 8-9, 10-11 … 16-19 …"""
+    coarse = max(0, streams.bit_length() - 3)
+    return streams >> coarse << coarse
 
 
-def _moved(mean: float | None, value: float) -> float:
-    return value if mean is None else (1 - _WEIGHT) * mean + _WEIGHT * value
-
-
-def plan(feeding: Sequence[Feeding], chunks: ChunkSizer, limits: Limits, now: float) -> list[Share]:
+def plan(
+    feeding: Sequence[Feeding], chunks: ChunkSizer, limits: Limits, now: float, spent: float = 0.0
+) -> list[Share]:
     """The next step: one token of every stream, then a chunk of prompts, by rank and the shortest rest first.
 
-    Waiting counts against length, so that a long prompt is not passed by for ever.
+    Waiting counts against length, so that a long prompt is not passed by for ever. `spent`: seconds of the
+    step that are gone already.
     """
     streams = [each for each in feeding if each.pending == 1]
     shares = [Share(each.key, 1) for each in streams[: limits.batch]]
-    budget = min(limits.batch - len(shares), chunks.size(len(streams), len(feeding)))
+    budget = min(limits.batch - len(shares), chunks.size(len(streams), len(feeding), spent))
     prompts = sorted(
         (each for each in feeding if each.pending > 1),
         key=lambda each: (-each.rank, each.pending - limits.credit * (now - each.arrived), each.key),
