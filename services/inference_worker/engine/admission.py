@@ -54,7 +54,8 @@ class Admission:
             waiting, self._waiting = self._waiting, []
             for candidate in waiting:
                 if candidate.key in admitted:
-                    candidate.rank = ranks[candidate.key]
+                    candidate.waited += self._clock() - candidate.since
+                    candidate.job.rank = max(candidate.job.rank, ranks[candidate.key])
                     self._place(candidate)
                 else:
                     candidate.job.passed_over = True
@@ -68,14 +69,20 @@ class Admission:
         first = next((wish for wish in scheduler.in_order(wishes) if wish.follows is None), None)
         if first is None:
             return False
-        lower = {key for rank, key in self._ranks() if rank < first.rank}
-        if not lower or not self._fits(first, lower) or self._fits(first, set()):
-            return False
-        while not self._fits(first, set()):
-            key = scheduler.displaced(first, self._ranks())
-            assert key is not None
+        leaving: list[Key] = []
+        while not self._fits(first, leaving):
+            key = scheduler.displaced(first, [each for each in self._ranks() if each[1] not in leaving])
+            if key is None:
+                return False
+            leaving.append(key)
+        for key in leaving[:-1]:
+            # Those behind it may have been enough.
+            without = [each for each in leaving if each != key]
+            if self._fits(first, without):
+                leaving = without
+        for key in leaving:
             self.suspend(self.running[key])
-        return True
+        return bool(leaving)
 
     def _fits(self, wish: scheduler.Waiting, without: Collection[Key]) -> bool:
         """Whether `wish` would be admitted if those `without` did not run."""
@@ -103,16 +110,22 @@ class Admission:
         del self.running[candidate.key]
         self._shelf.suspend(candidate.held)
         candidate.sequence = None
+        candidate.since = self._clock()
         self._waiting.append(candidate)
 
     def waits_for(self, candidate: Candidate) -> Candidate | None:
         """The sibling whose prompt this running candidate waits for, if it does."""
-        leader = candidate.job.candidates[0]
-        waits = candidate is not leader and leader.sequence is not None
-        return leader if waits and not candidate.answered and not leader.answered else None
+        if candidate.answered:
+            return None
+        held, lead = candidate.sequence, candidate.job.lead
+        if held is not None and (held.length or held.restoring):
+            # It began when there was nobody to wait for.
+            return None
+        waits = candidate is not lead and lead.sequence is not None and not lead.answered
+        return lead if waits else None
 
     def _ranks(self) -> list[tuple[int, Key]]:
-        return [(each.rank, key) for key, each in self.running.items()]
+        return [(each.job.rank, key) for key, each in self.running.items()]
 
     def _cells_available(self, running: Collection[Candidate] | None = None) -> int:
         """Cells that `running` (default: all that run) neither hold nor are about to fill with a prompt."""
@@ -122,11 +135,12 @@ class Admission:
         return self._sequences.cells_total - held - promised
 
     def _wish(self, candidate: Candidate) -> scheduler.Waiting:
-        job, leader = candidate.job, candidate.job.candidates[0]
-        rank = max(candidate.rank, self._limits.rank(job.priority, self._clock() - job.arrived))
-        if candidate is leader or candidate.answered or leader.finished:
+        job, lead = candidate.job, candidate.job.lead
+        waited = candidate.waited + self._clock() - candidate.since
+        rank = max(job.rank, self._limits.rank(job.priority, waited))
+        if candidate is lead or candidate.answered:
             return scheduler.Waiting(candidate.key, len(candidate.tokens), job.arrived, None, rank)
-        follows = leader.key if leader.sequence is None else None
+        follows = lead.key if lead.sequence is None else None
         return scheduler.Waiting(candidate.key, 1, job.arrived, follows, rank)
 
     def _place(self, candidate: Candidate) -> None:
@@ -136,12 +150,11 @@ class Admission:
             candidate.sequence = self._sequences.take_empty()
             candidate.sequence.owner = job.owner
         else:
-            first = not job.placed
             candidate.sequence = self._shelf.place(
                 candidate.tokens,
                 job.owner,
                 keep_donor=candidate.index > 0,
-                on_tokens=lambda tokens: _count(job, tokens) if first else None,
+                on_tokens=None if job.placed else lambda tokens: _count(job, tokens),
             )
             job.placed = True
         job.started = True

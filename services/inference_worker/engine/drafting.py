@@ -1,4 +1,4 @@
-"""Guesses of the next tokens, which one decode verifies together. A wrong guess costs time, never an answer."""
+"""Guesses of the next tokens, which one decode verifies together. A wrong guess costs time, no answer."""
 
 from __future__ import annotations
 

@@ -92,7 +92,8 @@ class Submission:
 class Candidate:
     """One answer on its way. Without a sequence it waits: for the first time, or again after a shortage.
 
-    `tokens` are prompt and answer; as long as there is no answer, the job's own prompt.
+    `tokens` are prompt and answer; as long as there is no answer, the job's own prompt. `since`: when it
+    came into the queue for the last time; `waited`: seconds in the queue before that.
     """
 
     job: Job
@@ -101,11 +102,12 @@ class Candidate:
     text: TextAssembler
     guide: Guide | None
     tokens: array[int]
-    rank: int
+    since: float
     completion_tokens: int = 0
     logprob_sum: float = 0.0
     sequence: KvSequence | None = None
     finished: bool = False
+    waited: float = 0.0
 
     @property
     def index(self) -> int:
@@ -142,7 +144,9 @@ class Candidate:
 class Job:
     """One request inside the engine: `width` candidates, each of which may generate `limit` tokens.
 
-    `started`, `passed_over` and `ended` are written by the engine's thread and read by others.
+    `rank` is its priority, raised by waiting; its candidates share it, so that those who depend on the first
+    of them give way before it. `started`, `passed_over` and `ended` are written by the engine's thread and
+    read by others.
     """
 
     order: int
@@ -163,6 +167,15 @@ class Job:
     passed_over: bool = False
     """There was no room for it when the engine looked for the last time."""
     ended: bool = False
+    rank: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.rank = self.priority
+
+    @property
+    def lead(self) -> Candidate:
+        """The candidate that computes the prompt for all that have not begun: the first that is not over."""
+        return next((each for each in self.candidates if not each.finished), self.candidates[0])
 
     @property
     def unfinished(self) -> int:

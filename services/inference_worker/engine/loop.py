@@ -42,8 +42,8 @@ class Engine:
         """`context_length`: most tokens of prompt and answer of one candidate; at most the backend's cells.
 
         `queue`: requests that may wait for a sequence. `store` keeps computed state outside the cells
-        (default: nowhere); `speculator` guesses tokens (default: none are guessed). `on_failure` hears, on the engine's thread, that the
-        engine is lost; the process should then end.
+        (default: nowhere); `speculator` guesses tokens (default: none are guessed). `on_failure` hears, on
+        the engine's thread, that the engine is lost; the process should then end.
         """
         capacity = backend.capacity
         if context_length > capacity.cells:

@@ -8,7 +8,7 @@ goes through here, so the books cannot disagree with the cache. What lies in col
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from collections.abc import Sequence as Seq
 from dataclasses import dataclass, field
 
@@ -64,6 +64,8 @@ class Sequences:
         self._whole = backend.capacity.reuse is Reuse.WHOLE
         self._all = [Sequence(index) for index in range(backend.capacity.sequences)]
         self._clock = 0
+        self.before_loss: Callable[[Sequence], None] = lambda sequence: None
+        """Is told of an idle prefix that is about to give way."""
         self.cells_total = backend.capacity.cells
         self.cells_used = 0
 
@@ -121,10 +123,10 @@ class Sequences:
         if donor is None:
             return self.take_empty()
         # What cannot be cut after copying must be cut where it lies.
-        in_place = (not keep_donor and 2 * shared >= donor.length) or (
-            self._whole and shared < donor.length
-        )
+        in_place = (not keep_donor and 2 * shared >= donor.length) or (self._whole and shared < donor.length)
         if not donor.busy and (in_place or self.free == 1):
+            if shared < donor.length:
+                self.before_loss(donor)
             self.cut(donor, shared)
             donor.busy = True
             return donor
@@ -136,7 +138,7 @@ class Sequences:
         """An empty sequence, made by dropping the idle prefix that is longest unused if there is none."""
         idle = [each for each in self._all if not each.busy and each is not spare]
         sequence = min(idle, key=lambda each: (each.length > 0, each.released))
-        self.drop(sequence)
+        self._evict(sequence)
         sequence.busy = True
         return sequence
 
@@ -159,8 +161,13 @@ class Sequences:
         """Drops the idle prefix that is longest unused. False: there is none."""
         idle = self.idle()
         if idle:
-            self.drop(idle[0])
+            self._evict(idle[0])
         return bool(idle)
+
+    def _evict(self, sequence: Sequence) -> None:
+        if sequence.length:
+            self.before_loss(sequence)
+        self.drop(sequence)
 
     def extend(self, sequence: Sequence, tokens: Seq[int]) -> None:
         """`tokens` were decoded at the end of the sequence."""
@@ -245,10 +252,10 @@ class Sequences:
                 continue
             different = np.frombuffer(sequence.tokens, dtype=np.intc)[:limit] != wanted[:limit]
             shared = int(different.argmax()) if different.any() else limit
-            if self._whole and shared < sequence.length:
-                # Restored or running: not ours to cut.
-                if sequence.busy or not self._backend.can_cut(sequence.id, shared):
-                    continue
+            whole = shared == sequence.length or not self._whole
+            # What can only be used whole must be cut where it lies; what runs is not ours to cut.
+            if not whole and (sequence.busy or not self._backend.can_cut(sequence.id, shared)):
+                continue
             if shared > best[1]:
                 best = (sequence, shared)
         return best

@@ -39,7 +39,7 @@ class _Arrival:
 
     blocks: list[Block]
     length: int
-    on_tokens: Callable[[int], None]
+    on_tokens: Callable[[int], None] | None
 
 
 @dataclass(slots=True)
@@ -67,6 +67,9 @@ class Shelf:
     _arrivals: dict[int, _Arrival] = field(default_factory=dict)
     _unsaved: list[Sequence] = field(default_factory=list)
 
+    def __post_init__(self) -> None:
+        self.sequences.before_loss = self._rescue
+
     @property
     def ranges(self) -> bool:
         return self.backend.capacity.reuse is Reuse.RANGES
@@ -74,12 +77,13 @@ class Shelf:
     # -- coming back -------------------------------------------------------------------------------
 
     def place(
-        self, tokens: array[int], owner: Owner, keep_donor: bool, on_tokens: Callable[[int], None]
+        self, tokens: array[int], owner: Owner, keep_donor: bool, on_tokens: Callable[[int], None] | None
     ) -> Sequence:
         """A sequence that holds, or is about to get, the longest prefix of `tokens` known anywhere.
 
-        At least one token is left to feed. `on_tokens` hears how many tokens need not be computed: now those
-        that were live, later those that `restore` brings. Needs a free sequence.
+        At least one token is left to feed. `on_tokens` hears how many tokens of a new prompt need not be
+        computed: now those that were live, later those that `restore` brings; None: it is no new prompt, and
+        nothing is counted. Needs a free sequence.
         """
         live = self.sequences.known(tokens)
         found = self.store.longest(tokens, len(tokens) - 1)
@@ -96,8 +100,9 @@ class Shelf:
             sequence = self.sequences.take_empty()
             missing = list(found.blocks[-1:])
         sequence.owner = owner
-        self.moved.live += sequence.length
-        on_tokens(sequence.length)
+        if on_tokens is not None:
+            self.moved.live += sequence.length
+            on_tokens(sequence.length)
         if missing:
             self.store.use(found, owner)
             sequence.restoring = True
@@ -105,7 +110,10 @@ class Shelf:
         return sequence
 
     def restore(self, sequence: Sequence, seconds: float | None, stop: Callable[[], bool]) -> None:
-        """Loads blocks for about `seconds` (None: until `stop`), one at least. `restoring` says if more follow."""
+        """Loads blocks for about `seconds` (None: until `stop`), one at least.
+
+        `restoring` says if more follow.
+        """
         arrival = self._arrivals.get(sequence.id)
         started = self.clock()
         while arrival is not None and arrival.blocks:
@@ -135,6 +143,8 @@ class Shelf:
         if sequence.length > arrival.length and not self.sequences.cut(sequence, arrival.length):
             return False
         sequence.saved = sequence.length
+        if arrival.on_tokens is None:
+            return True
         gained = sequence.length - before
         if tier is Tier.RAM:
             self.moved.ram += gained
@@ -157,9 +167,7 @@ class Shelf:
         """Takes a running sequence out of the cells; its state is saved first, so that it can go on later."""
         self._unsaved = [each for each in self._unsaved if each is not sequence]
         if not sequence.restoring:
-            while self._save_next(sequence, sequence.length):
-                pass
-            self.store.commit()
+            self._save_all(sequence)
         self.release(sequence, keep=False)
 
     def enqueue(self, sequence: Sequence) -> None:
@@ -183,7 +191,6 @@ class Shelf:
             if not self._save_next(sequence, self._goal(sequence)):
                 self._unsaved.pop(0)
                 self.store.commit()
-                continue
             if stop() or (seconds is not None and self.clock() - started >= seconds):
                 break
         return self.clock() - started
@@ -192,6 +199,17 @@ class Shelf:
     def saving(self) -> bool:
         """Something is still to be saved."""
         return bool(self._unsaved)
+
+    def _rescue(self, sequence: Sequence) -> None:
+        """Saves an idle prefix that must go before its turn came."""
+        if sequence in self._unsaved:
+            self._save_all(sequence)
+            self._unsaved.remove(sequence)
+
+    def _save_all(self, sequence: Sequence) -> None:
+        while self._save_next(sequence, sequence.length):
+            pass
+        self.store.commit()
 
     def relieve(self) -> None:
         """Drops idle prefixes that are saved, so that running requests do not pass over their cells."""
@@ -212,8 +230,13 @@ class Shelf:
         return min(points)
 
     def _goal(self, sequence: Sequence) -> int:
-        """Up to where it can be saved: while it grows, only whole blocks."""
-        return sequence.length // BLOCK * BLOCK if sequence.busy else sequence.length
+        """Up to where it can be saved: while it grows, only full blocks, or with Reuse.WHOLE not at all.
+
+        (An idle prefix may be taken into use again before it is saved.)
+        """
+        if not sequence.busy:
+            return sequence.length
+        return sequence.length // BLOCK * BLOCK if self.ranges else 0
 
     def _save_next(self, sequence: Sequence, goal: int) -> bool:
         """Saves the next piece up to `goal`. False: there is none, or nowhere to put it."""

@@ -14,9 +14,7 @@ from services.inference_worker.engine.speculation import Pacer
 class Speculator:
     """Belongs to the engine's thread. In each step: `drafts`, the decode, `observe`, `settle` per stream."""
 
-    def __init__(
-        self, drafter: Drafter, pacer: Pacer, clock: Callable[[], float] = perf_counter
-    ) -> None:
+    def __init__(self, drafter: Drafter, pacer: Pacer, clock: Callable[[], float] = perf_counter) -> None:
         self._drafter = drafter
         self._pacer = pacer
         self._clock = clock
