@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import replace
+from pathlib import Path
 from time import monotonic
 
 import structlog
@@ -20,11 +21,10 @@ from services.inference_worker.backends.llama_cpp.devices import free_gpu_memory
 from services.inference_worker.backends.llama_cpp.options import LoadOptions
 from services.inference_worker.chat.detect import detect
 from services.inference_worker.chat.template import ChatTemplate
+from services.inference_worker.drafters import make_speculator
 from services.inference_worker.engine.jobs import Ended, Output, Submission
-from services.inference_worker.engine.lookup import LookupDrafter
 from services.inference_worker.engine.loop import Engine
 from services.inference_worker.engine.sampling import Recommendation
-from services.inference_worker.engine.speculation import Pacer
 from services.inference_worker.engine.speculator import Speculator
 from services.inference_worker.kv.blocks import BLOCK
 from services.inference_worker.kv.disk import DiskTier
@@ -48,16 +48,26 @@ log = structlog.get_logger()
 class Loaded:
     """A worker and what must be closed with it."""
 
-    def __init__(self, worker: Worker, engine: Engine, backend: Backend, store: KvStore) -> None:
+    def __init__(
+        self,
+        worker: Worker,
+        engine: Engine,
+        backend: Backend,
+        store: KvStore,
+        speculator: Speculator | None,
+    ) -> None:
         self.worker = worker
         self._engine = engine
         self._backend = backend
         self._store = store
+        self._speculator = speculator
 
     def close(self) -> None:
         """Blocks until the engine's thread has ended and what it computed is on disk."""
         self._engine.close()
         self._store.close(_SAVE_TIMEOUT)
+        if self._speculator is not None:
+            self._speculator.close()
         self._backend.close()
 
 
@@ -68,16 +78,12 @@ def load(
 
     `on_failure` hears when the engine is lost later on. Raises SwarmError with what is wrong with the model.
     """
-    reference = parse(settings.model)
-    if isinstance(reference, HubFile):
-        path = pull(reference, settings.home / "models", _Progress(), stop=stop)
-    else:
-        path = reference.path
+    path = _find("model", settings.model, settings, stop)
     file = gguf_file.read(path)
     _refuse_other_kinds(file)
     backend, context_length, choices = _load_backend(file, settings)
     store = _make_store(settings, backend)
-    speculator = _make_speculator(settings)
+    speculator = make_speculator(settings, backend, lambda: _draft_options(settings, context_length, stop))
     choices = replace(
         choices,
         speculation="none" if speculator is None else speculator.name,
@@ -118,7 +124,34 @@ def load(
     engine.start()
     _warm_up(engine, backend)
     log.info("model.ready", model=model.id, format=format.name, context=context_length)
-    return Loaded(worker, engine, backend, store)
+    return Loaded(worker, engine, backend, store, speculator)
+
+
+def _find(key: str, value: str, settings: Settings, stop: threading.Event) -> Path:
+    """The file that the setting `key` means, pulled if it must be."""
+    reference = parse(value, key)
+    if isinstance(reference, HubFile):
+        return pull(reference, settings.home / "models", _Progress(), stop=stop)
+    return reference.path
+
+
+def _draft_options(settings: Settings, context_length: int, stop: threading.Event) -> LoadOptions:
+    """How the draft model is loaded: like the model, with room for one whole context."""
+    file = gguf_file.read(_find("draft_model", settings.draft_model, settings, stop))
+    draft = settings.model_copy(update={"context": context_length})
+    tuning = choose(file, draft, Machine(cores.usable(), cores.allowed()), memory.available())
+    return LoadOptions(
+        path=file.path,
+        cells=tuning.size.cells,
+        sequences=settings.slots,
+        batch=tuning.choices.batch,
+        threads=tuning.choices.threads,
+        gpu_layers=settings.gpu_layers,
+        micro_batch=tuning.choices.micro_batch,
+        outputs=tuning.outputs,
+        flash_attention=tuning.flash_attention,
+        kv_type=tuning.kv_type,
+    )
 
 
 def _make_store(settings: Settings, backend: Backend) -> KvStore:
@@ -130,13 +163,7 @@ def _make_store(settings: Settings, backend: Backend) -> KvStore:
     return KvStore(backend.fingerprint, size.ram, disk)
 
 
-def _make_speculator(settings: Settings) -> Speculator | None:
-    if settings.speculation == "off":
-        return None
-    return Speculator(LookupDrafter(), Pacer())
-
-
-def _load_backend(file: gguf_file.GgufFile, settings: Settings) -> tuple[Backend, int, Choices]:
+def _load_backend(file: gguf_file.GgufFile, settings: Settings) -> tuple[LlamaCppBackend, int, Choices]:
     free = memory.available()
     if settings.gpu_layers != 0 and (on_gpu := free_gpu_memory()):
         free = replace(free, bytes=free.bytes + on_gpu, source=f"{free.source} and free GPU memory")
