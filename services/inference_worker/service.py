@@ -16,6 +16,7 @@ from services.common.server import ServiceServer
 from services.common.settings import Settings
 from services.inference_worker import identity
 from services.inference_worker.loading import Loaded, load
+from services.inference_worker.metrics import MetricsServer
 from services.inference_worker.servicer import SERVICE, InferenceServicer
 from swarm.discovery.v1 import discovery_pb2
 from swarm.inference.v1 import inference_pb2_grpc
@@ -49,7 +50,9 @@ async def running(settings: Settings, address: str | None = None) -> AsyncIterat
     stop_pull = threading.Event()
     loaded: Loaded | None = None
     registration: asyncio.Task[None] | None = None
+    metrics = MetricsServer(settings.host, settings.metrics_port, servicer.status)
     try:
+        metrics.start()
         me = identity.load(settings.home, server.port, settings.worker_name)
         loaded = await asyncio.to_thread(load, settings, me.name, on_failure, stop_pull)
         servicer.worker = loaded.worker
@@ -62,6 +65,7 @@ async def running(settings: Settings, address: str | None = None) -> AsyncIterat
             await server.stop()
         if registration is not None:
             await registration
+        await asyncio.to_thread(metrics.close)
         if loaded is not None:
             await asyncio.to_thread(loaded.close)
     if lost:
