@@ -250,7 +250,9 @@ class TestStates:
         else:
             backend.drop(0)
         middle = len(state) // 2
-        for garbage in (b"", b"\0" * len(state), state[:-1], state[:middle], state[:10], state[middle:]):
+        flipped = [state[:at] + bytes((state[at] ^ 1,)) + state[at + 1 :] for at in (0, 40, 48, 60, middle)]
+        cut = [b"", state[:-1], state[:middle], state[:10], state[middle:]]
+        for garbage in (b"\0" * len(state), *cut, *flipped):
             assert not backend.load(0, start, end, garbage)
         assert not backend.load(0, start, end + 1, state), "a state of another range"
         assert backend.load(0, start, end, state)
@@ -277,19 +279,20 @@ class TestStates:
 
 
 class TestDecodes:
-    def test_without_room_nothing_changes(self, subject: Subject) -> None:
+    @pytest.mark.parametrize("cells", [256, 768])
+    def test_without_room_nothing_changes(self, subject: Subject, cells: int) -> None:
         if not subject.limited:
             pytest.skip("its sequences take no cells")
-        backend = subject.make(256)
+        backend = subject.make(cells)
         first, _ = feed(backend, 0, words(100))
         expected = go_on(backend, 0, 100, first, STEPS)
         backend.drop(0)
         feed(backend, 0, words(100))
-        feed(backend, 1, words(128, seed=1))
+        feed(backend, 1, words(cells - 128, seed=1))
         mixed = [Slice(0, 100, [first], 1), Slice(2, 0, words(60, seed=2), 1)]
         assert backend.decode(mixed) is Outcome.NO_ROOM
         backend.drop(1)
-        assert go_on(backend, 0, 100, first, STEPS) == expected
+        same(subject, go_on(backend, 0, 100, first, STEPS), expected)
         backend.close()
 
     def test_interrupted_it_can_be_undone_or_is_lost_but_others_are_not(self, backend: Backend) -> None:
@@ -364,10 +367,16 @@ class TestReuse:
             match random.choice(("feed", "feed", "feed", "copy", "cut", "drop", "save", "load", "short")):
                 case "feed" | "short" as size:
                     more = words(random.randint(1, 3 if size == "short" else 60), random.randrange(1000))
-                    if sum(map(len, held)) + len(more) > CELLS:
+                    if sum(map(len, held)) + len(more) >= CELLS:
                         continue
-                    feed(backend, sequence, more, len(tokens))
+                    # Beside a prompt another sequence takes a step, as the engine mixes them.
+                    beside = (
+                        [Slice(other, len(held[other]), words(1, seed=len(more)), 0)] if held[other] else []
+                    )
+                    assert backend.decode([*beside, Slice(sequence, len(tokens), more, 1)]) is Outcome.DONE
                     tokens += more
+                    for each in beside:
+                        held[other] += each.tokens
                 case "copy" if tokens:
                     backend.drop(other)
                     backend.copy(sequence, other, len(tokens))

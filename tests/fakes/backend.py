@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import zlib
 from collections.abc import Callable, Mapping, Sequence
 from random import Random
 
@@ -224,16 +225,16 @@ class FakeBackend:
         assert 0 <= start < end <= len(cells)
         assert self.capacity.partial_prefix or (start, end) == (0, len(cells))
         tokens = [cell.token for cell in cells[start:end]]
-        return json.dumps([self.fingerprint, start, end, _digest(cells[:start]), tokens]).encode()
+        body = json.dumps([self.fingerprint, start, end, _digest(cells[:start]), tokens]).encode()
+        return zlib.crc32(body).to_bytes(4, "big") + body
 
     def load(self, sequence: int, start: int, end: int, state: bytes) -> bool:
         cells = self._kv[sequence]
         assert len(cells) == start, "a state is loaded elsewhere than at the end"
         assert self.capacity.partial_prefix or start == 0
-        try:
-            fingerprint, *place, before, tokens = json.loads(state)
-        except ValueError:
+        if zlib.crc32(state[4:]) != int.from_bytes(state[:4], "big") or not state:
             return False
+        fingerprint, *place, before, tokens = json.loads(state[4:])
         if place != [start, end] or self.cells_used + len(tokens) > self.capacity.cells:
             return False
         assert fingerprint == self.fingerprint, "a state of another model"

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ctypes
 import struct
+import zlib
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -21,8 +22,9 @@ _STATEFUL_ARCHITECTURES = frozenset(
     ("deepseek32", "deepseek4", "dots3note", "glm-dsa", "glm5-next", "hy-v4", "minimax-m3", "qwen4exp")
 )
 _CHUNKED_ARCHITECTURES = frozenset(("llama4",))
-# Magic and version, start, end, bytes of llama.cpp's state that follow.
-_HEADER = struct.Struct("<8sIIQ")
+# Magic and version, start, end, bytes of llama.cpp's state that follow, and their CRC-32: llama.cpp believes
+# what a state says of its cells, and ends the process or loses cells for ever over nonsense.
+_HEADER = struct.Struct("<8sIIQI")
 _MAGIC = b"LSSTATE1"
 
 
@@ -133,7 +135,7 @@ class SequenceMemory:
                 state = self._read(self._scratch)
             finally:
                 self.drop(self._scratch)
-        return _HEADER.pack(_MAGIC, start, end, state.nbytes) + state.tobytes()
+        return _HEADER.pack(_MAGIC, start, end, state.nbytes, zlib.crc32(state)) + state.tobytes()
 
     def load(self, sequence: int, start: int, end: int, state: bytes) -> bool:
         payload = _payload(start, end, state)
@@ -184,10 +186,11 @@ class SequenceMemory:
 
 
 def _payload(start: int, end: int, state: bytes) -> np.ndarray[tuple[int], np.dtype[np.uint8]] | None:
-    """llama.cpp's part of a saved state; None: it is none, is cut short, or holds another range."""
+    """llama.cpp's part of a saved state; None: it is none, is damaged, or holds another range."""
     if len(state) <= _HEADER.size:
         return None
-    magic, first, last, size = _HEADER.unpack_from(state)
-    if (magic, first, last, size) != (_MAGIC, start, end, len(state) - _HEADER.size):
+    *facts, checksum = _HEADER.unpack_from(state)
+    if facts != [_MAGIC, start, end, len(state) - _HEADER.size]:
         return None
-    return np.frombuffer(state, np.uint8, offset=_HEADER.size)
+    payload = np.frombuffer(state, np.uint8, offset=_HEADER.size)
+    return payload if zlib.crc32(payload) == checksum else None
