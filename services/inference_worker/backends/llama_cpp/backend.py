@@ -35,6 +35,7 @@ class LlamaCppBackend:
         opened = open_model(options, self._interrupt)
         self._model, self._context, self._memory = opened.model, opened.context, opened.memory
         self._fingerprint, self._flash_attention = opened.fingerprint, opened.flash_attention
+        self.architecture = opened.architecture
         self._vocabulary = LlamaVocabulary(self._model)
         self._batch = Batch(llama.llama_n_batch(self._context), opened.outputs, opened.sequences)
         kind = opened.shape.kind

@@ -56,6 +56,7 @@ class Opened:
     """`sequences` for callers, `outputs` rows of logits in one batch; `flash_attention` as it came out."""
 
     model: llama.llama_model_p
+    architecture: str
     context: llama.llama_context_p
     memory: SequenceMemory
     shape: Shape
@@ -76,7 +77,8 @@ def open_model(options: LoadOptions, interrupt: Interrupt) -> Opened:
     _initialise()
     log.forget_complaints()
     model = _load_model(options)
-    shape = Shape.of(model, _metadata(model, "general.architecture"))
+    architecture = _metadata(model, "general.architecture")
+    shape = Shape.of(model, architecture)
     # Ranges of a sequence are saved and loaded through a sequence of their own.
     scratch = shape.kind is Kind.PLAIN
     sequences = min(options.sequences, MOST_SEQUENCES - scratch)
@@ -110,6 +112,7 @@ def open_model(options: LoadOptions, interrupt: Interrupt) -> Opened:
     flash_attention = options.flash_attention is not False and not any(map(log.warned, _NO_FLASH_ATTENTION))
     return Opened(
         model,
+        architecture,
         context,
         memory,
         shape,
@@ -123,6 +126,7 @@ def open_model(options: LoadOptions, interrupt: Interrupt) -> Opened:
 def _load_model(options: LoadOptions) -> llama.llama_model_p:
     parameters = llama.llama_model_default_params()
     parameters.n_gpu_layers = options.gpu_layers
+    parameters.load_mtp = options.mtp
     model: llama.llama_model_p | None = llama.llama_model_load_from_file(
         str(options.path).encode(), parameters
     )

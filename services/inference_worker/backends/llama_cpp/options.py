@@ -41,7 +41,7 @@ class LoadOptions:
     `micro_batch`: tokens of one graph. `outputs`: rows of one batch that may yield logits, 0: one for each
     sequence and SPARE_OUTPUTS. `flash_attention` None: where llama.cpp can. `content_hash`: of the model
     file, empty: saved states are good for this process alone. `extra`: whatever else of the caller saved
-    states depend on.
+    states depend on. `mtp`: with the layers that predict further tokens, if the model has them.
     """
 
     path: Path
@@ -56,3 +56,4 @@ class LoadOptions:
     kv_type: KvType = KvType.F16
     content_hash: str = ""
     extra: str = ""
+    mtp: bool = False
