@@ -192,12 +192,16 @@ class OpenCodeRun:
 class OpenCode:
     """The real OpenCode, silent on the network, with a home of its own."""
 
-    def __init__(self, swarm: Swarm, folder: Path, home: Path) -> None:
-        self.swarm = swarm
+    def __init__(self, folder: Path, home: Path, config: Path) -> None:
+        """`folder` and `home` are made; `config` is an opencode.json."""
+        need(OPENCODE.exists() and shutil.which("node") is not None, "OpenCode")
         self.folder = folder
         self.home = home
+        self.config = config
+        folder.mkdir()
+        home.mkdir()
 
-    def run(self, prompt: str) -> OpenCodeRun:
+    def run(self, prompt: str, *options: str) -> OpenCodeRun:
         environment = {
             "PATH": os.environ["PATH"],
             "HOME": str(self.home),
@@ -205,13 +209,13 @@ class OpenCode:
             "XDG_DATA_HOME": str(self.home / "data"),
             "XDG_STATE_HOME": str(self.home / "state"),
             "XDG_CACHE_HOME": str(self.home / "cache"),
-            "OPENCODE_CONFIG": str(self.swarm.home / "opencode.json"),
+            "OPENCODE_CONFIG": str(self.config),
             "OPENCODE_DISABLE_MODELS_FETCH": "1",
             "OPENCODE_DISABLE_AUTOUPDATE": "1",
             "npm_config_offline": "true",
         }
         result = subprocess.run(
-            [str(OPENCODE), "run", "--format", "json", prompt],
+            [str(OPENCODE), "run", "--format", "json", *options, prompt],
             cwd=self.folder,
             env=environment,
             stdin=subprocess.DEVNULL,
@@ -236,8 +240,4 @@ class OpenCode:
 
 @pytest.fixture
 def opencode(swarm: Swarm, tmp_path: Path) -> OpenCode:
-    need(OPENCODE.exists() and shutil.which("node") is not None, "OpenCode")
-    folder, home = tmp_path / "project", tmp_path / "home"
-    folder.mkdir()
-    home.mkdir()
-    return OpenCode(swarm, folder, home)
+    return OpenCode(tmp_path / "project", tmp_path / "home", swarm.home / "opencode.json")
