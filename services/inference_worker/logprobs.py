@@ -42,8 +42,9 @@ class ContentLogprobs:
         for event in events:
             if isinstance(event, ContentDelta | ReasoningDelta):
                 # What stands before the newest text is markup that may hold the same letters.
-                tokens = self._take(event.text.encode(), newest=event is texts[-1])
-                if tokens and isinstance(event, ContentDelta):
+                content = isinstance(event, ContentDelta)
+                tokens = self._take(event.text.encode(), event is texts[-1], content)
+                if tokens and content:
                     woven.append(TokenLogprobs(self._candidate, tokens))
             woven.append(event)
         if events and isinstance(events[-1], ToolCallStarted | ToolCallArguments | ToolCallEnded):
@@ -61,8 +62,11 @@ class ContentLogprobs:
     def _told(self, token: int, logprob: float) -> TokenLogprob:
         return TokenLogprob(self._piece(token), logprob)
 
-    def _take(self, text: bytes, newest: bool) -> tuple[TokenLogprob, ...]:
-        """The tokens that `text` is made of; they and all before them are forgotten."""
+    def _take(self, text: bytes, newest: bool, content: bool) -> tuple[TokenLogprob, ...]:
+        """The tokens that `text` is made of; they and all before them are forgotten.
+
+        A token that goes on behind it is told with the next content, unless it is told with this one.
+        """
         start = self._bytes.rfind(text) if newest else self._bytes.find(text)
         if start < 0:
             # Invalid bytes were shown as U+FFFD: whatever is here became this text.
@@ -80,7 +84,7 @@ class ContentLogprobs:
                 if token is not None:
                     found.append(token)
                 if last > end:
-                    rest.append((None, last - end))
+                    rest.append((None if content else token, last - end))
         self._tokens = rest
         del self._bytes[:end]
         return tuple(found)

@@ -15,6 +15,7 @@ from swarm.inference.v1 import inference_pb2 as pb
 # Protobuf strings are UTF-8: no lone surrogates.
 text = st.text(st.characters(exclude_categories=("Cs",)), max_size=20)
 small = st.integers(0, 2**31 - 1)
+whole = st.integers(-(2**31), 2**31 - 1)
 number = st.floats(allow_nan=False, allow_infinity=False)
 calls = st.builds(chat.ToolCall, text, text, text)
 messages = st.builds(
@@ -37,6 +38,30 @@ samplings = st.builds(
     seed=st.none() | st.integers(-(2**63), 2**63 - 1),
     max_tokens=st.none() | small,
     stop=st.lists(text, max_size=2).map(tuple),
+    typical_p=st.none() | number,
+    repeat_penalty=st.none() | number,
+    repeat_last_n=st.none() | whole,
+    dry_multiplier=st.none() | number,
+    dry_base=st.none() | number,
+    dry_allowed_length=st.none() | whole,
+    dry_penalty_last_n=st.none() | whole,
+    dry_sequence_breakers=st.lists(text, max_size=2).map(tuple),
+    xtc_probability=st.none() | number,
+    xtc_threshold=st.none() | number,
+    mirostat=st.none() | whole,
+    mirostat_tau=st.none() | number,
+    mirostat_eta=st.none() | number,
+    # The wire's floats have 32 bits there.
+    logit_bias=st.dictionaries(whole, st.floats(width=32, allow_nan=False), max_size=3).map(
+        lambda biases: tuple(sorted(biases.items()))
+    ),
+    top_logprobs=st.none() | whole,
+)
+logprobs = st.builds(
+    chat.TokenLogprob,
+    st.binary(max_size=4),
+    number,
+    st.lists(st.builds(chat.TokenLogprob, st.binary(max_size=4), number), max_size=2).map(tuple),
 )
 requests = st.builds(
     chat.ChatRequest,
@@ -55,6 +80,7 @@ events = st.one_of(
     st.builds(chat.PrefillProgress, small, small, small),
     st.builds(chat.ContentDelta, small, text),
     st.builds(chat.ReasoningDelta, small, text),
+    st.builds(chat.TokenLogprobs, small, st.lists(logprobs, max_size=3).map(tuple)),
     st.builds(chat.ToolCallStarted, small, small, text, text),
     st.builds(chat.ToolCallArguments, small, small, text),
     st.builds(chat.ToolCallEnded, small, small),

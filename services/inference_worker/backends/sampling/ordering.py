@@ -13,6 +13,8 @@ _ROWS = 64
 # Below it everything is sorted.
 _FEW = 1024
 _BLOCK = 512
+# A sum of 0 reaches nothing.
+_LEAST = 5e-324
 
 
 def highest(values: Floats, count: int) -> Indices:
@@ -28,16 +30,15 @@ def highest(values: Floats, count: int) -> Indices:
 def reaching(weights: Floats, share: float, total: float | None = None) -> int | None:
     """The first index at which the running sum of `weights` (none negative) reaches `share` of `total`.
 
-    `total` None: of their own sum. None: it is never reached. With a share above 0 the index never is that of
-    a weight of 0.
+    `total` None: of their own sum. None: it is never reached. The index never is that of a weight of 0.
     """
     if weights.size <= 4 * _BLOCK:
         sums = np.cumsum(weights, dtype=np.float64)
-        at = int(sums.searchsorted(share * (float(sums[-1]) if total is None else total)))
+        at = int(sums.searchsorted(max(_LEAST, share * (float(sums[-1]) if total is None else total))))
         return at if at < weights.size else None
     # First the block, then the place in it: a running sum over all of them would take three times as long.
     sums = np.cumsum(np.add.reduceat(weights, np.arange(0, weights.size, _BLOCK)), dtype=np.float64)
-    target = share * (float(sums[-1]) if total is None else total)
+    target = max(_LEAST, share * (float(sums[-1]) if total is None else total))
     block = int(sums.searchsorted(target))
     if block == sums.size:
         return None
@@ -63,7 +64,8 @@ def _descending(values: Floats) -> Indices:
 
     Number and place in one integer, because numpy sorts integers many times faster than it finds an order.
     """
-    bits = values.view(np.uint32)
+    # Adding 0 makes minus zero zero, which it equals.
+    bits = (values + np.float32(0)).view(np.uint32)
     # Bits of a number below 0 grow as it falls; the others are turned around.
     keys = np.where(bits >> 31, bits, ~bits & np.uint32(0x7FFF_FFFF)).astype(np.uint64)
     keys <<= np.uint64(32)
