@@ -106,6 +106,7 @@ class ChunkSizer:
         self._limits = limits
         self._rate: float | None = None
         self._steps: dict[int, float] = {}
+        self._allowed = _SMALLEST_CHUNK
         self._mixed: dict[int, int] = {}
         """Steps with prompts since so many streams were measured alone."""
 
@@ -124,7 +125,10 @@ class ChunkSizer:
             rate = prompt_tokens / max(seconds - self._steps[kind], _LEAST_PART * seconds)
             known = self._rate or rate
             step = min(rate, _GROWTH * known) - known
-            self._rate = known + (_WEIGHT if step > 0 else _WORSE) * step
+            # That a few tokens are quick says nothing of as many as are allowed.
+            if step <= 0 or prompt_tokens >= self._allowed:
+                known += (_WEIGHT if step > 0 else _WORSE) * step
+            self._rate = known
 
     def seconds(self, streams: int, load: int) -> float | None:
         """Time that a step beside `streams` streams may spend on others when `load` candidates run.
@@ -152,7 +156,8 @@ class ChunkSizer:
         if kind not in self._steps or self._mixed[kind] >= _OLD:
             return 0
         wanted = 0 if self._rate is None else int(self._rate * (seconds - spent))
-        return min(self._limits.batch, max(_SMALLEST_CHUNK, wanted))
+        self._allowed = min(self._limits.batch, max(_SMALLEST_CHUNK, wanted))
+        return self._allowed
 
 
 def _kind(streams: int) -> int:
