@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from services.common.chat import FinishReason
+from services.common.chat import FinishReason, TokenLogprob, TokenLogprobs
 from services.common.errors import Reason, SwarmError
 from swarm.common.v1 import chat_pb2
 from swarm.consensus.v1 import consensus_pb2
@@ -51,6 +51,15 @@ class TestLoop:
         assert not answer.chat("tool_call_started")
         assert answer.kinds().count("accepted") == 1
         assert answer.kinds()[-3:] == ["candidate_finished", "ballots", "usage"]
+
+    async def test_log_probabilities_are_those_of_the_final_words(self, tmp_path: Path) -> None:
+        worker, tools = FakeWorker("Zeus"), FakeToolServer()
+        worker.script([TokenLogprobs(0, (TokenLogprob(b"I look.", -1.0),)), *bash("ls", prose="I look.")])
+        worker.script([TokenLogprobs(0, (TokenLogprob(b"Done.", -2.0),)), *say("Done.")])
+        answer = await ask(tmp_path, worker, tools)
+        (told,) = answer.chat("token_logprobs")
+        assert [token.token for token in told.tokens] == [b"Done."]
+        assert answer.kinds().index("token_logprobs") == answer.kinds().index("content") - 1
 
     async def test_the_model_sees_call_and_result_in_the_next_turn(self, tmp_path: Path) -> None:
         worker, tools = FakeWorker("Zeus"), FakeToolServer()

@@ -9,6 +9,8 @@ from services.common.chat import (
     ContentDelta,
     FinishReason,
     ReasoningDelta,
+    TokenLogprob,
+    TokenLogprobs,
     Tool,
     ToolCall,
     ToolCallArguments,
@@ -88,3 +90,12 @@ def test_the_mean_logprob_is_per_token() -> None:
     assert draft(end(FinishReason.STOP, 4, -2.0)).mean_logprob == -0.5
     assert draft(end(FinishReason.STOP, 0, 0.0)).mean_logprob == 0.0
     assert draft().mean_logprob == 0.0
+
+
+def test_what_was_said_comes_with_the_log_probabilities_of_its_tokens() -> None:
+    told = TokenLogprob(b"Hi", -1.0)
+    found = draft(TokenLogprobs(0, (told,)), ContentDelta(0, "Hi"))
+    assert list(found.said("- ")) == [TokenLogprobs(0, (told,)), ContentDelta(0, "- Hi")]
+    assert list(draft(ContentDelta(0, "Hi")).said()) == [ContentDelta(0, "Hi")]
+    assert list(draft(*CALL).said()) == []
+    assert found.tokens == 1, "the text is counted, not what is told of it"

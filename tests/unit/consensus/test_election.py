@@ -18,6 +18,8 @@ from services.common.chat import (
     Message,
     ModelInfo,
     Role,
+    TokenLogprob,
+    TokenLogprobs,
     Tool,
     ToolCallArguments,
     ToolCallEnded,
@@ -191,6 +193,38 @@ async def test_the_leader_ends_its_sentence_although_the_call_is_decided() -> No
         rest = [await waiting, *[event async for event in events]]
     assert text(rest) == "not."
     assert [type(event) for event in said(rest)][1:4] == [ToolCallStarted, ToolCallArguments, ToolCallEnded]
+
+
+async def test_log_probabilities_are_those_of_the_candidate_that_is_heard() -> None:
+    def told(candidate: int, text: str) -> list[Step]:
+        logprobs = TokenLogprobs(candidate, (TokenLogprob(text.encode(), -1.0 - candidate),))
+        return [logprobs, ContentDelta(candidate, text)]
+
+    spoken = [CandidateFinished(candidate, FinishReason.STOP, 1) for candidate in range(3)]
+    worker = Worker(
+        "w", [accepted(), *told(1, "b"), *told(0, "a"), *told(2, "c"), *told(0, "!"), *spoken, usage()]
+    )
+    events = said([event async for event in election(3, worker)])
+    assert [event for event in events if isinstance(event, TokenLogprobs | ContentDelta)] == [
+        *told(0, "a"),
+        *told(0, "!"),
+    ]
+
+
+async def test_whoever_takes_over_tells_its_log_probabilities_too() -> None:
+    late = asyncio.Event()
+    logprobs = TokenLogprobs(0, (TokenLogprob(b"Here.", -1.0),))
+    heir = Worker("heir", [accepted("heir"), logprobs, ContentDelta(0, "Here."), asyncio.Event()])
+    leading, third = Worker("leading", [late, FULL]), Worker("third", [accepted(), asyncio.Event()])
+    async with aclosing(election(3, leading, heir, third)) as events:
+        waiting = asyncio.ensure_future(anext(events))
+        await asyncio.wait_for(heir.waits.wait(), 1)
+        late.set()
+        assert await waiting == Spoken(0, accepted("heir"))
+        assert [await anext(events) for _ in range(2)] == [
+            Spoken(0, logprobs),
+            Spoken(0, ContentDelta(0, "Here.")),
+        ]
 
 
 async def test_a_leader_that_has_begun_its_own_call_is_not_waited_for() -> None:

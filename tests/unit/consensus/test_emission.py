@@ -6,6 +6,8 @@ from services.common.chat import (
     CandidateFinished,
     ContentDelta,
     FinishReason,
+    TokenLogprob,
+    TokenLogprobs,
     ToolCallArguments,
     ToolCallEnded,
     ToolCallStarted,
@@ -51,6 +53,20 @@ def test_anothers_call_comes_with_its_prose_when_nothing_was_said() -> None:
         *CALL,
         CandidateFinished(0, FinishReason.TOOL_CALLS, 7, 2, -1.0),
     ]
+
+
+def test_the_log_probabilities_are_those_of_the_words_that_are_given() -> None:
+    speaker = draft(2)
+    speaker.add(TokenLogprobs(2, (TokenLogprob(b"Ot", -1.0),)))
+    speaker.add(ContentDelta(2, "Ot"))
+    speaker.add(TokenLogprobs(2, (TokenLogprob(b"her", -2.0),)))
+    speaker.add(ContentDelta(2, "her"))
+    said = list(closing(Kind.WORDS, speaker, draft(0, "Mine.")))
+    assert said[:2] == [
+        TokenLogprobs(0, (TokenLogprob(b"Ot", -1.0), TokenLogprob(b"her", -2.0))),
+        ContentDelta(0, "\n\nOther"),
+    ]
+    assert not any(isinstance(event, TokenLogprobs) for event in closing(Kind.WORDS, speaker, speaker))
 
 
 def test_anothers_words_are_a_paragraph_of_their_own() -> None:
