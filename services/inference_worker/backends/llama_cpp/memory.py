@@ -135,7 +135,7 @@ class SequenceMemory:
                 state = self._read(self._scratch)
             finally:
                 self.drop(self._scratch)
-        return _HEADER.pack(_MAGIC, start, end, state.nbytes, zlib.crc32(state)) + state.tobytes()
+        return _HEADER.pack(_MAGIC, start, end, state.nbytes, zlib.crc32(state.data)) + state.tobytes()
 
     def load(self, sequence: int, start: int, end: int, state: bytes) -> bool:
         payload = _payload(start, end, state)
@@ -193,4 +193,4 @@ def _payload(start: int, end: int, state: bytes) -> np.ndarray[tuple[int], np.dt
     if facts != [_MAGIC, start, end, len(state) - _HEADER.size]:
         return None
     payload = np.frombuffer(state, np.uint8, offset=_HEADER.size)
-    return payload if zlib.crc32(payload) == checksum else None
+    return payload if zlib.crc32(payload.data) == checksum else None

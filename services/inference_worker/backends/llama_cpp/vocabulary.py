@@ -26,10 +26,8 @@ class LlamaVocabulary:
         self._closed = False
         self._bos = llama.llama_vocab_bos(vocabulary)
         self._adds_bos = bool(llama.llama_vocab_get_add_bos(vocabulary)) and self._bos >= 0
-        eos = llama.llama_vocab_eos(vocabulary)
-        self.facts = Vocabulary(
-            size=llama.llama_vocab_n_tokens(vocabulary), bos=self._text(self._bos), eos=self._text(eos)
-        )
+        eos, size = llama.llama_vocab_eos(vocabulary), llama.llama_vocab_n_tokens(vocabulary)
+        self.facts = Vocabulary(size, bos=self._text(self._bos, size), eos=self._text(eos, size))
 
     def close(self) -> None:
         """Waits for those that read the vocabulary and refuses all others: the model is about to be freed."""
@@ -63,16 +61,23 @@ class LlamaVocabulary:
         """Raises SwarmError UNAVAILABLE after `close` for a token that was not read before."""
         piece = self._pieces.get(token)
         if piece is None:
+            self._known(token)
             with self._reading():
                 piece = self._pieces[token] = self._read_piece(token)
         return piece
 
     def spelling(self, token: int) -> bytes:
         """How the model file writes the token."""
+        self._known(token)
         return llama.llama_vocab_get_text(self._vocabulary, token) or b""
 
     def is_end(self, token: int) -> bool:
         return bool(llama.llama_vocab_is_eog(self._vocabulary, token))
+
+    def _known(self, token: int) -> None:
+        """Raises ValueError for what is no token: llama.cpp would end the process."""
+        if not 0 <= token < self.facts.size:
+            raise ValueError(f"there is no token {token}")
 
     @contextmanager
     def _reading(self) -> Iterator[None]:
@@ -97,5 +102,6 @@ class LlamaVocabulary:
                 return buffer.raw[:count]
             room = -count
 
-    def _text(self, token: int) -> str:
-        return self._read_piece(token).decode("utf-8", "replace") if token >= 0 else ""
+    def _text(self, token: int, size: int) -> str:
+        """Empty where the model has no such token, or names one that is not there."""
+        return self._read_piece(token).decode("utf-8", "replace") if 0 <= token < size else ""

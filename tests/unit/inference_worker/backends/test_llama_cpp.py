@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,9 +11,11 @@ import pytest
 
 from services.common.errors import Reason, SwarmError
 from services.inference_worker.backends.base import BackendFailure, Outcome, SamplerSpec, Slice
+from services.inference_worker.backends.llama_cpp import log
 from services.inference_worker.backends.llama_cpp.backend import LlamaCppBackend
-from services.inference_worker.backends.llama_cpp.options import LoadOptions
-from tests.fakes import tiny_gguf
+from services.inference_worker.backends.llama_cpp.memory import Kind, Shape
+from services.inference_worker.backends.llama_cpp.options import KvType, LoadOptions
+from tests.fakes import tiny_gguf, tiny_kinds
 
 GREEDY = SamplerSpec(temperature=0.0)
 
@@ -166,3 +169,154 @@ class TestLoading:
         backend = LlamaCppBackend(LoadOptions(model, 512, sequences=100, batch=32, threads=1, gpu_layers=0))
         assert backend.capacity.batch == 100
         backend.close()
+
+    def test_no_more_sequences_than_llama_cpp_has(self, model: Path) -> None:
+        backend = LlamaCppBackend(options(model, sequences=256))
+        assert backend.capacity.sequences == 255, "one is kept for saving ranges"
+        assert feed(backend, 254, 0, "hello") is Outcome.DONE
+        state = backend.save(254, 1, 4)
+        backend.cut(254, 1)
+        assert backend.load(254, 1, 4, state)
+        backend.close()
+
+    def test_flash_attention_as_wished_or_as_it_came_out(self, model: Path) -> None:
+        for wish, expected in ((None, True), (True, True), (False, False)):
+            backend = LlamaCppBackend(replace(options(model), flash_attention=wish))
+            assert backend.flash_attention is expected
+            backend.close()
+
+    def test_what_a_warning_tells_is_known(self) -> None:
+        log.forget_complaints()
+        log._on_log(3, b"op: Flash Attention not supp", None)
+        log._on_log(5, b"orted, set to disabled\n", None)
+        assert log.warned("Flash Attention not supported")
+        log.forget_complaints()
+        assert not log.warned("Flash Attention not supported")
+
+    def test_fingerprints_tell_apart_what_states_depend_on(self, model: Path) -> None:
+        base = replace(options(model), content_hash="a" * 64)
+        fingerprints = [
+            fingerprint(each)
+            for each in (
+                base,
+                replace(base, content_hash="b" * 64),
+                replace(base, extra="another template"),
+                replace(base, flash_attention=False),
+            )
+        ]
+        assert len(set(fingerprints)) == len(fingerprints)
+        assert fingerprint(replace(base, cells=1024, sequences=7, batch=32)) == fingerprints[0]
+        assert fingerprint(options(model)) != fingerprint(options(model)), "without a hash nothing is shared"
+
+    def test_states_without_flash_attention_are_right_as_well(self, model: Path) -> None:
+        """Values lie transposed there."""
+        backend = LlamaCppBackend(replace(options(model), flash_attention=False))
+        feed(backend, 0, 0, "hello wor")
+        first, second = backend.save(0, 0, 4), backend.save(0, 4, 9)
+        feed(backend, 0, 9, "ld")
+        expected = backend.logits(1).copy()
+        backend.drop(0)
+        assert backend.load(1, 0, 4, first)
+        assert backend.load(1, 4, 9, second)
+        feed(backend, 1, 9, "ld")
+        assert np.array_equal(backend.logits(1), expected)
+        backend.close()
+
+    def test_quantised_keys_and_values(self, tmp_path: Path) -> None:
+        class Wide(tiny_gguf.Sketch):
+            heads, kv = 2, 64
+
+        wide = Wide(tmp_path / "wide.gguf", "qwen2", 1, None, 512)
+        wide.attention()
+        wide.ends()
+        for block in ("blk.0.", "blk.1."):
+            wide.norm(f"{block}attn_norm")
+            wide.norm(f"{block}ffn_norm")
+            wide.projections(block, bias=True)
+            wide.dense_feed_forward(block)
+        plain = options(wide.finish())
+        sizes = []
+        for kv_type in KvType:
+            backend = LlamaCppBackend(replace(plain, kv_type=kv_type))
+            feed(backend, 0, 0, "hello")
+            state = backend.save(0, 0, 5)
+            feed(backend, 0, 5, " world")
+            expected = backend.logits(5).copy()
+            backend.drop(0)
+            assert backend.load(0, 0, 5, state)
+            feed(backend, 0, 5, " world")
+            assert np.array_equal(backend.logits(5), expected)
+            sizes.append(len(state))
+            backend.close()
+        assert sizes[0] > 1.5 * sizes[1] > 1.5 * sizes[2]
+
+
+class TestBounds:
+    """What would end the process in native code is refused before."""
+
+    def test_tokens_that_are_none(self, backend: LlamaCppBackend) -> None:
+        for token in (-1, 256 + 7, 1 << 31):
+            with pytest.raises(ValueError, match="no token"):
+                backend.piece(token)
+        assert backend.decode([Slice(0, 0, [256 + 7], 1)]) is Outcome.REJECTED
+        assert backend.decode([Slice(0, 0, [-1], 1)]) is Outcome.REJECTED
+        assert feed(backend, 0, 0, "hello") is Outcome.DONE
+
+    def test_an_empty_batch(self, backend: LlamaCppBackend) -> None:
+        assert backend.decode([]) is Outcome.REJECTED
+
+    def test_sequences_that_are_none(self, backend: LlamaCppBackend) -> None:
+        for sequence in (-1, 4):
+            with pytest.raises(ValueError, match="no sequence"):
+                feed(backend, sequence, 0, "hello")
+
+    def test_more_outputs_than_there_is_room_for(self, model: Path) -> None:
+        backend = LlamaCppBackend(replace(options(model), outputs=6))
+        assert backend.capacity.outputs == 6
+        text = backend.tokenize("hello world")
+        with pytest.raises(ValueError, match="at most 6"):
+            backend.decode([Slice(0, 0, text, 7)])
+        assert backend.decode([Slice(0, 0, text, 6)]) is Outcome.DONE
+        assert backend.logits(len(text) - 6).size == backend.vocabulary.size
+        backend.close()
+
+    def test_ranges_that_are_not_there(self, backend: LlamaCppBackend) -> None:
+        feed(backend, 0, 0, "hello")
+        for start, end in ((0, 6), (3, 3), (-1, 2), (4, 2)):
+            with pytest.raises(ValueError, match="range"):
+                backend.save(0, start, end)
+        state = backend.save(0, 1, 4)
+        assert not backend.load(0, 1, 4, state), "it is not the end of the sequence"
+        assert not backend.load(1, 1, 4, state)
+
+    def test_part_of_what_can_only_be_taken_whole(self, tmp_path: Path) -> None:
+        recurrent = tiny_kinds.write(tmp_path / "recurrent.gguf", tiny_kinds.Kind.RECURRENT)
+        backend = LlamaCppBackend(options(recurrent))
+        feed(backend, 0, 0, "hello")
+        with pytest.raises(ValueError, match="copied apart"):
+            backend.copy(0, 1, 3)
+        with pytest.raises(ValueError, match="only be saved whole"):
+            backend.save(0, 0, 3)
+        backend.close()
+
+
+def fingerprint(options: LoadOptions) -> str:
+    backend = LlamaCppBackend(options)
+    backend.close()
+    return backend.fingerprint
+
+
+@pytest.mark.parametrize(
+    ("chunked", "length", "first"),
+    [
+        (False, 5, 0),
+        (False, 8, 1),
+        (False, 100, 93),
+        (True, 5, 0),
+        (True, 8, 8),
+        (True, 15, 8),
+        (True, 17, 16),
+    ],
+)
+def test_where_a_window_begins(chunked: bool, length: int, first: int) -> None:
+    assert Shape(Kind.WINDOWED, 8, chunked).needed_from(length) == first

@@ -31,3 +31,9 @@ def test_the_containers_share_bounds_it(tmp_path: Path, limit: str | None, expec
 def test_a_process_bound_to_some_cores_uses_those(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "sched_getaffinity", lambda pid: {0, 1}, raising=False)
     assert cores.usable(tmp_path) == 2
+
+
+def test_hyperthreads_are_no_cores_but_may_run(tmp_path: Path) -> None:
+    assert (cores.usable(tmp_path), cores.allowed(tmp_path)) == (8, 16)
+    (tmp_path / "cpu.max").write_text("1200000 100000\n")
+    assert (cores.usable(tmp_path), cores.allowed(tmp_path)) == (8, 12)

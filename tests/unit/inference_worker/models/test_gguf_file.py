@@ -213,3 +213,26 @@ def test_a_real_file_with_bytes_changed(
     for at, value in changes:
         data[at] = value
     survives(written(tmp_path / "x.gguf", bytes(data[: max(100, len(data) - cut)])))
+
+
+class TestVocabulary:
+    """llama.cpp ends the process on a token that is there twice."""
+
+    @staticmethod
+    def with_tokens(path: Path, tokens: list[bytes]) -> Path:
+        strings = b"".join(struct.pack("<Q", len(token)) + token for token in tokens)
+        array = struct.pack("<IQ", 8, len(tokens)) + strings
+        return written(path, header(keys=1) + key("tokenizer.ggml.tokens", 9, array))
+
+    @pytest.mark.parametrize("more", [0, 5_000])
+    def test_a_token_that_is_there_twice(self, tmp_path: Path, more: int) -> None:
+        tokens = [b"a", b"b", *(b"t%d" % number for number in range(more)), b"b"]
+        why = refused(self.with_tokens(tmp_path / "twice.gguf", tokens))
+        assert f"the token 'b' twice (numbers 1 and {more + 2})" in why
+
+    def test_tokens_that_are_equal_to_llama_cpp(self, tmp_path: Path) -> None:
+        assert "'a' twice" in refused(self.with_tokens(tmp_path / "zero.gguf", [b"a", b"a\0b"]))
+        assert "'[EMPTY_1]' twice" in refused(self.with_tokens(tmp_path / "empty.gguf", [b"[EMPTY_1]", b""]))
+
+    def test_empty_tokens_are_not_equal(self, tmp_path: Path) -> None:
+        assert "it holds no weights" in refused(self.with_tokens(tmp_path / "empties.gguf", [b"", b"", b"a"]))
