@@ -7,7 +7,7 @@ import hashlib
 import os
 import stat
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
@@ -45,7 +45,7 @@ class ModelFolder:
         self._names: set[str] = set()
         self._changed = -1
 
-    def scan(self) -> tuple[Sequence[Segment], Sequence[Segment]]:
+    def scan(self) -> tuple[list[Segment], list[Segment]]:
         """The segments that are new since the last scan or `know`, and those that are gone.
 
         Bad files are deleted. Costs one look at the folder's time if nothing has changed. Raises OSError.
@@ -58,7 +58,7 @@ class ModelFolder:
             private_folder(self.path)
             changed = self.path.stat().st_mtime_ns
         if changed == self._changed:
-            return (), ()
+            return [], []
         self._changed = changed if before - changed / 1e9 > _COARSEST_CLOCK else -1
         with os.scandir(self.path) as entries:
             names = {entry.name for entry in entries if entry.name.endswith(SUFFIX)}

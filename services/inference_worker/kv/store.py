@@ -42,7 +42,8 @@ class KvStore:
 
         A block of ranges that matches in part counts in part; a whole snapshot only if all of it matches.
         """
-        self._refresh()
+        if self._disk is not None:
+            self._disk.refresh()
         data = pack(tokens[: max(0, limit)])
         chain, length = self._tree.match(data)
         whole = self._tree.match_whole(data)
@@ -52,7 +53,6 @@ class KvStore:
 
     def held(self, tokens: array[int]) -> int:
         """Where saving these tokens begins: a multiple of BLOCK, or their number if all of them are kept."""
-        self._refresh()
         data = pack(tokens)
         _, length = self._tree.match(data)
         if length == len(tokens):
@@ -198,10 +198,6 @@ class KvStore:
         # Times must not run backwards for the order of eviction.
         self._now = max(self._now, self._clock())
         return self._now
-
-    def _refresh(self) -> None:
-        if self._disk is not None:
-            self._disk.refresh()
 
 
 def _check_range(length: int, start: int, end: int, whole: bool) -> None:

@@ -130,6 +130,7 @@ class Writer:
                 self._closed, self._busy = True, False
                 self._done.extend(Done(job.nodes, None) for job in self._jobs)
                 self._jobs.clear()
+                self._queued = 0
                 self._touched.clear()
                 self._changed.notify_all()
 
@@ -142,13 +143,18 @@ class Writer:
                 if self._closed:
                     return
                 self._busy = True
-                touched, self._touched = self._touched, {}
-                job = self._jobs.popleft() if self._jobs else None
-            self._touch(touched)
-            if job is not None:
-                self._done.append(Done(job.nodes, self._write(job)))
-                with self._changed:
-                    self._queued -= job.size
+            self._step()
+
+    def _step(self) -> None:
+        """Notes uses, then writes one file: what was used last is not to make room for it."""
+        with self._changed:
+            touched, self._touched = self._touched, {}
+            job = self._jobs.popleft() if self._jobs else None
+        self._touch(touched)
+        if job is not None:
+            self._done.append(Done(job.nodes, self._write(job)))
+            with self._changed:
+                self._queued -= job.size
 
     def _touch(self, touched: dict[str, float]) -> None:
         try:
@@ -168,7 +174,7 @@ class Writer:
                     job.run.file_size, job.rank, job.used, self._folder.ranks(), protected
                 ):
                     segment = self._folder.write(job.run, job.rank, job.used)
-            except OSError as error:
+            except (OSError, ValueError) as error:
                 log.warning("kv.disk write failed", bytes=job.size, detail=str(error))
         if segment is None:
             self._missing |= {block.key for block in blocks}
