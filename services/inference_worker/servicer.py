@@ -49,7 +49,9 @@ class InferenceServicer(inference_pb2_grpc.InferenceServiceServicer):
         return None if self.worker is None else self._status_of(self.worker)
 
     def _status_of(self, worker: Worker) -> pb.GetStatusResponse:
-        return status_to_proto(worker.name, worker.status, worker.waiting, self._queue_capacity, worker.choices)
+        return status_to_proto(
+            worker.name, worker.status, worker.waiting, self._queue_capacity, worker.choices
+        )
 
     def _ready(self) -> Worker:
         if self.worker is None:
