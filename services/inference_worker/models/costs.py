@@ -87,15 +87,15 @@ def costs(file: GgufFile, terms: Terms) -> Costs:
     activations = terms.micro_batch * _FLOAT * (8 * embedding + 3 * feed_forward)
     # Once where the graph computes them, once where they are read.
     logits = 2 * _FLOAT * max(terms.outputs, terms.sequences) * vocabulary_size(file)
-    mask = terms.micro_batch * _FLOAT
-    # Without flash attention the scores of all heads are laid out.
-    scores = 0 if terms.flash_attention else terms.micro_batch * _FLOAT * heads
+    # The mask; without flash attention it has twice the width, and the scores of all heads are laid out.
+    row = 2 if terms.flash_attention else _FLOAT * (1 + heads)
+    mask = 0 if _recurrent(file) else terms.micro_batch * row
     full, windowed, window = _attention(file, layers, max(1, embedding // heads), heads)
     element = KV_BYTES[terms.kv_type]
     return Costs(
         weights=file.tensor_bytes,
         fixed=_PROCESS + activations + logits + _states(file, layers, embedding) * terms.sequences,
-        per_cell=full * element + mask + scores,
+        per_cell=full * element + mask,
         per_window_cell=windowed * element + mask,
         window=window,
         terms=terms,
