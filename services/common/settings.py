@@ -49,7 +49,9 @@ class Settings(BaseModel):
     context: int = Field(0, ge=0, description="KV cells of the worker; 0: as the model and the memory allow")
     slots: int = Field(16, ge=1, le=256, description="sequences decoded together")
     queue: int = Field(64, ge=1, description="requests that may wait; more are refused with 429")
-    threads: int = Field(0, ge=0, description="threads of the engine; 0: as many as cores, one less from 8 on")
+    threads: int = Field(
+        0, ge=0, description="threads of the engine; 0: as many as cores, one less from 8 on"
+    )
     batch: int = Field(512, ge=32, le=4096, description="tokens of one decode step")
     micro_batch: int = Field(
         0, ge=0, le=4096, description="tokens of one graph of a step; 0: 512, or the batch if it is less"
