@@ -8,104 +8,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from services.common.errors import Reason, SwarmError
-from services.inference_worker.backends.base import BackendFailure, Outcome, SamplerSpec
-from services.inference_worker.engine.core import Core
-from services.inference_worker.engine.jobs import (
-    Ended,
-    Finish,
-    Generated,
-    Job,
-    Output,
-    Prefilled,
-    Submission,
-    job_of,
-)
-from services.inference_worker.engine.scheduler import Limits
-from services.inference_worker.kv.store import KvStore
+from services.common.errors import Reason
+from services.inference_worker.backends.base import BackendFailure, Outcome
+from services.inference_worker.engine.jobs import Ended, Finish, Output, Prefilled, Submission, job_of
 from tests.fakes.backend import GREEDY, FakeBackend, ToyModel
-
-CANCELLED = SwarmError(Reason.CANCELLED, "cancelled")
-
-
-class Reader:
-    """What one request's sink got."""
-
-    def __init__(self) -> None:
-        self.outputs: list[Output] = []
-        self.keeps_up = True
-
-    def __call__(self, outputs: Sequence[Output]) -> bool:
-        assert outputs
-        self.outputs.extend(outputs)
-        return self.keeps_up
-
-    def generated(self, candidate: int = 0) -> list[Generated]:
-        return [each for each in self.outputs if isinstance(each, Generated) and each.candidate == candidate]
-
-    def text(self, candidate: int = 0) -> str:
-        return "".join(each.text for each in self.generated(candidate))
-
-    def finish(self, candidate: int = 0) -> Finish | None:
-        generated = self.generated(candidate)
-        assert all(each.finish is None for each in generated[:-1])
-        return generated[-1].finish if generated else None
-
-    @property
-    def ended(self) -> Ended | None:
-        assert all(not isinstance(each, Ended) for each in self.outputs[:-1])
-        last = self.outputs[-1] if self.outputs else None
-        return last if isinstance(last, Ended) else None
-
-
-class Rig:
-    """A core over a fake backend, driven by hand."""
-
-    def __init__(
-        self, backend: FakeBackend | None = None, limits: Limits | None = None, store: KvStore | None = None
-    ) -> None:
-        self.backend = backend or FakeBackend()
-        self.store = store or KvStore(self.backend.fingerprint, 0, None)
-        self.now = 0.0
-        self.ended: list[Job] = []
-        self.core = Core(
-            self.backend,
-            limits or Limits(batch=self.backend.capacity.batch, headroom=4),
-            self.store,
-            clock=lambda: self.now,
-            on_ended=self.ended.append,
-        )
-        self._order = 0
-
-    def submit(
-        self,
-        prompt: str,
-        specs: Sequence[SamplerSpec] = (GREEDY,),
-        max_tokens: int = 8,
-        stops: tuple[str, ...] = (),
-    ) -> tuple[Job, Reader]:
-        reader = Reader()
-        submission = Submission(self.backend.tokenize(prompt), specs, reader, max_tokens, stops)
-        job = job_of(submission, self._order, max_tokens, self.now)
-        self._order += 1
-        self.core.add(job, submission)
-        return job, reader
-
-    def run(self, most: int = 2000) -> int:
-        """Steps until there is nothing to do; their number."""
-        for step in range(most):
-            if not self.core.step():
-                return step
-        raise AssertionError(f"not done after {most} steps")
-
-    def check_idle(self) -> None:
-        status = self.core.status()
-        assert (status.sequences_busy, status.cells_used) == (0, 0)
-        assert all(sampler.closed for sampler in self.backend.samplers)
-
-
-def drawn(seed: int) -> SamplerSpec:
-    return SamplerSpec(temperature=1.0, seed=seed)
+from tests.unit.inference_worker.engine.rig import CANCELLED, Reader, Rig, drawn
 
 
 class TestOneRequest:
