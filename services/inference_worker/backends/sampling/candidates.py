@@ -55,9 +55,12 @@ class Candidates:
 
     def top_k(self, count: int) -> Candidates:
         """The `count` likeliest."""
-        if count >= self.logits.size:
+        size = self.logits.size
+        if count >= size:
             return self
-        return self._only(highest(self.logits, count))
+        if count <= _FIRST:
+            return self._only(highest(self.logits, count))
+        return self._only(self._down_to(np.partition(self.logits, size - count)[size - count], count))
 
     def typical(self, share: float) -> Candidates:
         """The tokens with the most expected surprise, as few as have a probability above `share`."""
@@ -108,8 +111,11 @@ class Candidates:
         found = np.flatnonzero(self.logits >= np.float32(bound))
         return self._only(found if found.size else np.array([self.likeliest]))
 
-    def draw(self, share: float, temperature: float = 1.0) -> tuple[int, float]:
-        """An index and its probability at `temperature`; `share` is the random number in (0, 1]."""
+    def probability(self, index: int) -> float:
+        return math.exp(float(self.logits[index]) - self.log_total)
+
+    def draw(self, share: float, temperature: float = 1.0) -> int:
+        """An index, by the probabilities at `temperature`; `share` is the random number in (0, 1]."""
         weights = self._scratch[: self.logits.size]
         np.subtract(self.logits, self.logits[self.likeliest], out=weights)
         if temperature != 1.0:
@@ -117,7 +123,7 @@ class Candidates:
         np.exp(weights, out=weights)
         index = reaching(weights, share)
         assert index is not None, "a share of their own sum is reached"
-        return index, float(weights[index] / weights.sum())
+        return index
 
     def _many(self, share: float) -> Indices:
         """As `top_p`, for more than the first few: what the least likely of them is, then which they are."""
@@ -128,10 +134,14 @@ class Candidates:
         last = reaching(weights, share, total=1.0)
         if last is None:
             return np.flatnonzero(self.logits > -np.inf)
-        found = np.flatnonzero(self.logits >= down[last])
-        surplus = found.size - (last + 1)
+        return self._down_to(down[last], last + 1)
+
+    def _down_to(self, bound: np.float32, count: int) -> Indices:
+        """The `count` likeliest in no order, `bound` being the logit of the last one."""
+        found = np.flatnonzero(self.logits >= bound)
+        surplus = found.size - count
         if surplus:
-            equal = np.flatnonzero(self.logits[found] == down[last])
+            equal = np.flatnonzero(self.logits[found] == bound)
             found = np.delete(found, equal[equal.size - surplus :])
         return found
 

@@ -26,8 +26,8 @@ class Mirostat(ABC):
     def draw(self, candidates: Candidates, share: float) -> int:
         """A token; `share`, above 0 and up to 1, is the random number."""
         kept = self.kept(candidates)
-        index, probability = kept.draw(share)
-        self._limit -= self._eta * (-math.log2(probability) - self._tau)
+        index = kept.draw(share)
+        self._limit -= self._eta * (-math.log2(kept.probability(index)) - self._tau)
         return kept.token(index)
 
     @abstractmethod

@@ -95,8 +95,7 @@ class TokenSampler:
         if self._mirostat is not None:
             return self._mirostat.draw(candidates, self._share())
         candidates = self._filter(candidates)
-        index, _ = candidates.draw(self._share(), self._spec.temperature)
-        return candidates.token(index)
+        return candidates.token(candidates.draw(self._share(), self._spec.temperature))
 
     def _share(self) -> float:
         """Above 0 and up to 1: a share of 0 would be reached by a token of no probability."""
