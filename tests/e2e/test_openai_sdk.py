@@ -187,6 +187,39 @@ def test_log_probabilities_of_an_answer(client: openai.OpenAI) -> None:
     assert [token.token for token in streamed] == [token.token for token in logprobs.content]
 
 
+@pytest.mark.parametrize(
+    "extra",
+    [
+        {"typical_p": 0.99, "xtc_probability": 0.5, "xtc_threshold": 0.1},
+        {"repeat_penalty": 1.2, "repeat_last_n": -1, "dry_multiplier": 0.8, "dry_sequence_breakers": ["\n"]},
+        {"mirostat": 1},
+        {"mirostat": 2, "mirostat_tau": 3.0, "mirostat_eta": 0.2},
+    ],
+    ids=lambda extra: next(iter(extra)),
+)
+def test_a_seed_repeats_its_answer_with_llama_cpps_samplers(
+    client: openai.OpenAI, extra: dict[str, Any]
+) -> None:
+    def answer(seed: int) -> list[str | None]:
+        # Words that the model has never seen: it is sure of all others, at any temperature.
+        made = client.chat.completions.create(
+            model="local-swarm",
+            messages=[{"role": "user", "content": "plom qwx zebra, or else 17"}],
+            max_tokens=16,
+            temperature=2.0,
+            top_p=1.0,
+            seed=seed,
+            n=2,
+            frequency_penalty=0.5,
+            logit_bias={"7": 2},
+            extra_body={"top_k": 0, "min_p": 0.0, **extra},
+        )
+        return [choice.message.content for choice in made.choices]
+
+    assert answer(5) == answer(5)
+    assert len({text for seed in range(4) for text in answer(seed)}) > 1
+
+
 def test_the_swarm_runs_its_own_tools_for_the_agent_model(client: openai.OpenAI) -> None:
     answer = client.chat.completions.create(
         model="local-swarm-agent",
