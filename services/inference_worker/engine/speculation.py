@@ -2,12 +2,14 @@
 
 A step is asked for in this order: `wanted` (how many guesses to draft), `share` (how many of them to feed),
 `observe` (what the step took), `settle` (what each stream said). Two things decide: how often a stream's
-guesses were right, and what rows cost, both measured. And a purse: every stream may lose a small part of
-what it has said to guesses that came to nothing, no more. A stream whose purse is empty goes without.
+guesses were right, and what rows cost, both measured. And a purse: what guesses gain goes in, what they
+cost comes out, and a small part of all that is said may be lost to guesses that came to nothing, no more.
+While the purse is empty nothing is fed.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from heapq import heapify, heapreplace
@@ -19,15 +21,17 @@ from services.inference_worker.engine.step_cost import StepCost
 _FIRST_RATE = 0.5
 # Weights of the newest guess: about the last twelve count, and about the last sixty.
 _QUICK, _SLOW = 0.15, 0.03
-# So far apart, the two rates tell that the text has changed.
-_CHANGED = 0.35
+# So far apart, the two rates tell that the text has become harder to guess, or has changed altogether.
+_DOUBT, _CHANGED = 0.2, 0.35
 # A guess that is right less often than this is not worth a row anywhere.
 _LEAST_GAIN = 0.02
 
-# The purse, in tokens: at the start, per token said, and its bounds.
+# The purse, in tokens: for each new stream, per token said, and its bounds for each stream that runs.
 _START = 0.5
-_INCOME = 0.015
-_LEAST, _MOST = -2.0, 4.0
+_INCOME = 0.01
+_LEAST, _MOST = -2.0, 16.0
+# Tokens that a trial, where guesses do not seem to pay, may lose at most.
+_MOST_TRIED = 1.0
 # Per token said by a stream whose guesses should pay, by all that was measured.
 _TRUST = 0.05
 # Guesses of a stream in a trial, where speculation does not seem to pay.
@@ -44,17 +48,16 @@ class _Stream:
     slow: float = _FIRST_RATE
     learned: int = 2
     """Guesses that `slow` rests on; the first belief counts as two."""
-    purse: float = _START
     pays: bool = False
-    """Guesses would be fed now if the purse were full."""
+    """Guesses would be fed now if the purse allowed it."""
 
     @property
     def acceptance(self) -> float:
         """The probability that the next guess is right, if the one before it was.
 
-        The lower of two: a short lucky run is not believed, a short unlucky one is.
+        A lucky run or a single miss changes little, several misses are believed at once.
         """
-        return min(self.quick, self.slow)
+        return self.quick if self.quick < self.slow - _DOUBT else self.slow
 
     def learn(self, right: bool) -> None:
         self.quick += _QUICK * (right - self.quick)
@@ -62,6 +65,11 @@ class _Stream:
         self.slow += max(_SLOW, 1 / self.learned) * (right - self.slow)
         if abs(self.quick - self.slow) > _CHANGED:
             self.slow, self.learned = self.quick, round(1 / _QUICK)
+
+    def begin_anew(self) -> None:
+        """A trial went well: what was learned before says nothing any more."""
+        self.quick = self.slow = _FIRST_RATE
+        self.learned = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +80,7 @@ class _Step:
     base: int = 1
     asked: Mapping[Key, int] = field(default_factory=dict)
     fed: int = 0
+    trial: bool = False
 
 
 class Pacer:
@@ -89,6 +98,9 @@ class Pacer:
         self._streams: dict[Key, _Stream] = {}
         self._step = _Step()
         self._draft_cost: float | None = None
+        self._purse = 0.0
+        # The part of the income that trials have left. Gains are not for them: they would go on and on.
+        self._allowance = 0.0
         self.fed = 0
         """Guesses that were fed so far, of all streams; only grows."""
         self.accepted = 0
@@ -106,7 +118,8 @@ class Pacer:
             chosen = dict.fromkeys(keys, most)
         else:
             chosen = self._choose(dict.fromkeys(keys, most), len(keys), others, room, self._draft_units())
-        self._step = _Step(len(keys), len(keys) + others, chosen)
+        trial = not any(self._stream(key).pays for key in chosen)
+        self._step = _Step(len(keys), len(keys) + others, chosen, trial=trial and not self._free)
         return chosen
 
     def share(self, lengths: Mapping[Key, int], streams: int, others: int, room: int) -> dict[Key, int]:
@@ -116,7 +129,9 @@ class Pacer:
         what is fed is at most `room`.
         """
         able = {key: min(length, self._most) for key, length in lengths.items() if length > 0}
-        chosen = self._choose(able, streams, others, room, 0.0)
+        # What was drafted as a trial is paid for.
+        paid = self._step.trial and sum(able.values()) <= room
+        chosen = able if paid else self._choose(able, streams, others, room, 0.0)
         self._step = _Step(streams, streams + others, self._step.asked, sum(chosen.values()))
         return chosen
 
@@ -136,9 +151,7 @@ class Pacer:
             self._draft_cost = each if known is None else known + _DRAFT_RATE * (each - known)
         # A draft model that reads a prompt it has not seen yet does so for all that is to come.
         units = min(units, 2 * self._draft_units() * (drafted + 1))
-        price = step.streams * units / self._cost.relative(step.base) / sum(step.asked.values())
-        for key, guesses in step.asked.items():
-            self._stream(key).purse -= price * guesses
+        self._purse -= step.streams * units / self._cost.relative(step.base)
 
     def settle(self, key: Key, guesses: Sequence[int], fed: int, said: Sequence[int]) -> None:
         """The stream has `said` these tokens in the step; `guesses` were its draft, of which `fed` were fed.
@@ -152,14 +165,18 @@ class Pacer:
             if guess != token:
                 break
             right += 1
-        stream.purse += (_TRUST if stream.pays else _INCOME) * len(said)
+        self._purse += (_TRUST if stream.pays else _INCOME) * len(said)
         if fed:
+            if right >= fed and not stream.pays and stream.quick < _FIRST_RATE:
+                stream.begin_anew()
             self.fed += fed
             self.accepted += min(fed, right)
             step = self._step
             all_fed = max(fed, step.fed)
-            stream.purse += len(said) - 1 - self._price(step.streams, step.base, all_fed) * fed / all_fed
-        stream.purse = max(_LEAST, min(stream.purse, _MOST))
+            self._purse += len(said) - 1 - self._price(step.streams, step.base, all_fed) * fed / all_fed
+        running = len(self._streams)
+        self._purse = max(_LEAST * running, min(self._purse, _MOST * running))
+        self._allowance = min(self._allowance + _INCOME * len(said), _MOST_TRIED * running)
 
     def forget(self, key: Key) -> None:
         self._streams.pop(key, None)
@@ -169,58 +186,77 @@ class Pacer:
     def _choose(
         self, lengths: Mapping[Key, int], streams: int, others: int, room: int, draft: float
     ) -> dict[Key, int]:
-        """The likeliest guesses first, up to the number of rows that gives most tokens in the time.
-
-        `draft`: what one more guess per stream costs to draft.
-        """
+        """What to feed (or to draft, where `draft` is what one more guess of each stream costs to draft)."""
         base = streams + others
         if not others and not self._cost.is_known(base):
             # What guesses cost is told by comparison with a step without them.
             return {}
-        chosen = dict.fromkeys(lengths, 0)
+        if draft:
+            best = self._best_depth(lengths, streams, base, room, draft)
+        else:
+            best, _ = self._best(lengths, streams, base, room, 0.0)
+        for key in lengths:
+            self._stream(key).pays = key in best
+        if self._purse <= 0:
+            return {}
+        return best or self._trial(lengths, streams, base, room, draft)
+
+    def _best_depth(
+        self, lengths: Mapping[Key, int], streams: int, base: int, room: int, draft: float
+    ) -> dict[Key, int]:
+        """Streams are drafted for together: one that goes deeper than the others pays for that alone."""
         best: dict[Key, int] = {}
+        speed, depth = 0.0, 1
+        while depth <= self._most:
+            capped = {key: min(length, depth) for key, length in lengths.items()}
+            found, reached = self._best(capped, streams, base, room, draft * depth)
+            if reached < speed:
+                break
+            best, speed = found, reached
+            depth += (depth + 1) // 2
+        return best
+
+    def _best(
+        self, lengths: Mapping[Key, int], streams: int, base: int, room: int, drafting: float
+    ) -> tuple[dict[Key, int], float]:
+        """The likeliest guesses first, up to the number of rows that gives most tokens in the time.
+
+        `drafting` costs that, if there is any guess. Gives the tokens per unit of cost, too.
+        """
+        chosen = dict.fromkeys(lengths, 0)
         tokens = float(streams)
         speed = tokens / self._cost.relative(base) if base else 0.0
         heap = [(-self._stream(key).acceptance, key) for key, length in lengths.items() if length > 0]
         heapify(heap)
-        deepest = best_rows = 0
+        rows = 0
         order: list[Key] = []
         while heap and len(order) < room and -heap[0][0] >= _LEAST_GAIN:
             gain, key = heap[0]
             order.append(key)
             chosen[key] += 1
-            deepest = max(deepest, chosen[key])
             tokens -= gain
             more = gain * self._stream(key).acceptance if chosen[key] < lengths[key] else 0.0
             heapreplace(heap, (more, key))
-            reached = tokens / (self._cost.relative(base + len(order)) + draft * deepest)
+            reached = tokens / (self._cost.relative(base + len(order)) + drafting)
             if reached > speed:
-                speed, best_rows = reached, len(order)
-        for key in order[:best_rows]:
-            best[key] = best.get(key, 0) + 1
-        for key in lengths:
-            self._stream(key).pays = key in best
-        best = {key: guesses for key, guesses in best.items() if self._stream(key).purse > 0}
-        return best or self._trial(lengths, streams, base, room, draft)
+                speed, rows = reached, len(order)
+        return dict(Counter(order[:rows])), speed
 
     def _trial(
         self, lengths: Mapping[Key, int], streams: int, base: int, room: int, draft: float
     ) -> dict[Key, int]:
-        """Nothing seems to pay, but that may have changed: a few guesses, if the purses can bear their loss.
+        """Nothing seems to pay, but that may have changed: a few guesses, if the purse can bear their loss.
 
-        All who can try together: they share what drafting costs. Guesses that are free are compared anyway;
-        of them only those are tried which are often right, for rows may have become cheaper.
+        All try together: they share what drafting costs. Guesses that are free are compared anyway; of them
+        only those are tried which are often right, for rows may have become cheaper.
         """
-        able = [
-            key
-            for key in lengths
-            if self._stream(key).purse > 0 and (not self._free or self._stream(key).acceptance >= _FIRST_RATE)
-        ]
-        purse = sum(self._stream(key).purse for key in able)
+        able = [key for key in lengths if not self._free or self._stream(key).acceptance >= _FIRST_RATE]
         for guesses in range(_TRIAL, 0, -1):
             tried = {key: min(guesses, lengths[key]) for key in able}
             rows = sum(tried.values())
-            if 0 < rows <= room and self._price(streams, base, rows, draft * guesses) <= purse:
+            price = self._price(streams, base, rows, draft * guesses)
+            if 0 < rows <= room and price <= self._allowance:
+                self._allowance -= price
                 return tried
         return {}
 
@@ -236,4 +272,6 @@ class Pacer:
         found = self._streams.get(key)
         if found is None:
             found = self._streams[key] = _Stream()
+            self._purse += _START
+            self._allowance += _START
         return found
