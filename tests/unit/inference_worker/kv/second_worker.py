@@ -37,7 +37,7 @@ def main() -> None:
 
 def forever(store: KvStore, seed: int) -> None:
     for number in itertools.count(seed):
-        keep(store, talk(number, 500), Owner(str(number)), 1_000_000)
+        keep(store, talk(number, 500), Owner(str(number)), 400_000)
         store.flush(60)
         print(number, flush=True)
 

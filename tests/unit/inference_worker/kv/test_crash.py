@@ -42,10 +42,10 @@ second_worker.main()
 def check_after(folder: Path, flushed: list[int]) -> int:
     """Opens what a dead worker has left. The number of tokens found beyond those that were flushed."""
     store = KvStore(FINGERPRINT, 0, DiskTier(folder, LIMIT))
-    for seed in flushed:
-        assert check(store, talk(seed, 500), size=1_000_000).length == 500
+    for seed in flushed[-5:]:
+        assert check(store, talk(seed, 500), size=400_000).length == 500
     following = flushed[-1] + 1 if flushed else 1
-    more = check(store, talk(following, 500), size=1_000_000).length
+    more = check(store, talk(following, 500), size=400_000).length
     status = store.status().disk
     store.close(60)
     assert status is not None
@@ -56,7 +56,7 @@ def check_after(folder: Path, flushed: list[int]) -> int:
 
 @pytest.mark.parametrize("seed", range(12))
 def test_killed_in_the_midst_of_a_file(tmp_path: Path, seed: int) -> None:
-    written = Random(seed).randrange(7_000_000)
+    written = Random(seed).randrange(2_500_000)
     with second_worker(tmp_path, LIMIT) as second:
         second.say("forever 1")
         while not any(size >= written for size in unfinished(tmp_path)):
