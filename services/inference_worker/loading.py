@@ -21,7 +21,7 @@ from services.inference_worker.backends.llama_cpp.devices import free_gpu_memory
 from services.inference_worker.backends.llama_cpp.options import LoadOptions
 from services.inference_worker.chat.detect import detect
 from services.inference_worker.chat.template import ChatTemplate
-from services.inference_worker.drafters import make_speculator
+from services.inference_worker.drafters import make_speculator, open_backend
 from services.inference_worker.engine.jobs import Ended, Output, Submission
 from services.inference_worker.engine.loop import Engine
 from services.inference_worker.engine.sampling import Recommendation
@@ -184,7 +184,9 @@ def _load_backend(file: gguf_file.GgufFile, settings: Settings) -> tuple[LlamaCp
     started = monotonic()
     hashed = content_hash(file.parts, settings.home / "models" / "hashes.json")
     hashing = monotonic() - started
-    backend = LlamaCppBackend(
+    backend = open_backend(
+        file,
+        settings,
         LoadOptions(
             path=file.path,
             cells=size.cells,
@@ -198,7 +200,7 @@ def _load_backend(file: gguf_file.GgufFile, settings: Settings) -> tuple[LlamaCp
             kv_type=tuning.kv_type,
             content_hash=hashed,
             extra=_kept_with(file),
-        )
+        ),
     )
     log.info(
         "model.loaded",

@@ -51,7 +51,8 @@ class ChatStream:
     ) -> None:
         """One machine per candidate. `forced`: the beginning of every answer, which the prompt contains.
 
-        `logprobs`: one per candidate if they are to be told. A reader that leaves more than `pending_limit` outputs lying loses the request.
+        `logprobs`: one per candidate if they are to be told. A reader that leaves more than `pending_limit`
+        outputs lying loses the request.
         """
         self._engine = engine
         self._accepted = accepted

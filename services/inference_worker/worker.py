@@ -60,7 +60,10 @@ class Worker:
         choices: Choices,
         pending_limit: int | None = None,
     ) -> None:
-        """`choices`: what was chosen for machine and model. `pending_limit`: outputs that may wait for a slow reader; default PENDING_LIMIT."""
+        """`choices`: what was chosen for machine and model.
+
+        `pending_limit`: outputs that may wait for a slow reader; default PENDING_LIMIT.
+        """
         self.name = name
         self.model = model
         self.choices = choices
