@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 SWARM := $(BIN)/swarm
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev up down status logs config opencode test test-unit test-e2e lint format lock \
+.PHONY: help setup setup-dev up down status logs config opencode test test-unit test-e2e bench lint format lock \
         eval-model train-model clean
 
 help: ## Show the targets
@@ -46,6 +46,9 @@ test-unit: setup-dev ## The fast tests only
 test-e2e: setup-dev ## Real processes and real clients only
 	@tests/tools/install
 	@$(BIN)/python -m pytest tests/e2e $(ARGS)
+
+bench: setup ## Ours and llama-server in one run, ratios against the goals (QUICK=1: three minutes)
+	@$(BIN)/python -m tests.bench $(if $(QUICK),--quick) $(ARGS)
 
 lint: setup-dev ## Formatting, lint, types, import rules, contracts
 	@tests/lint

@@ -56,12 +56,9 @@ class Bench:
         """Another one each time, the same in every run."""
         return next(self._seeds)
 
-    def text(self, tokens: int) -> str:
-        """A text that nobody has seen yet."""
-        return words.text(tokens, self.seed())
-
     def prompt(self, tokens: int) -> list[dict[str, str]]:
-        return user(self.text(tokens))
+        """One message that nobody has seen yet, and whose answer copies nothing."""
+        return user(words.uncopied(tokens, self.seed()))
 
     async def interleave(self, rounds: int, sides: Sequence[Side]) -> list[list[float]]:
         """One list for each side; in every round each side is measured once, in this order."""

@@ -28,10 +28,14 @@ from tests.bench import words
 Array = npt.NDArray[np.float32]
 
 CONTEXT = 32_768
-CHATML = (
-    "{%- for message in messages %}"
-    "{{- '<|im_start|>' + message.role + '\n' + message.content + '<|im_end|>' }}"
-    "{%- endfor %}{%- if add_generation_prompt %}{{- '<|im_start|>assistant\n' }}{%- endif %}"
+# An answer goes on from the first word of the request: what followed it there, or what the lot says.
+TEMPLATE = (
+    "{%- set ns = namespace(cue='') %}{%- for message in messages %}"
+    "{%- if message.role == 'user' %}{%- set ns.cue = ' ' + message.content.split()[0] %}{%- endif %}"
+    "{{- '<|im_start|>' + message.role + '\n' }}"
+    "{%- if message.role == 'assistant' %}{{- ns.cue }}{%- endif %}"
+    "{{- message.content + '<|im_end|>' }}"
+    "{%- endfor %}{%- if add_generation_prompt %}{{- '<|im_start|>assistant\n' + ns.cue }}{%- endif %}"
 )
 
 
@@ -72,6 +76,8 @@ _SINK = 16.7
 _COPY, _LOT = 4.0, 1.5
 _SHARPNESS = 0.1
 _NOISE_LOUD, _NOISE_SOFT = 0.52, 0.25
+# Rows of the embedding that are made at a time.
+_SLAB = 8_192
 
 
 class _Writer:
@@ -86,8 +92,8 @@ class _Writer:
     def vector(self, name: str, values: npt.NDArray[np.floating[Any]]) -> None:
         self.file.add_tensor(name, values.astype(np.float32))
 
-    def matrix(self, name: str, values: Array, kind: Kind = Kind.Q4_0) -> None:
-        self.file.add_tensor(name, quants.quantize(values, kind), raw_dtype=kind)
+    def matrix(self, name: str, values: Array) -> None:
+        self.file.add_tensor(name, quants.quantize(values, Kind.Q4_0), raw_dtype=Kind.Q4_0)
 
     def random_matrix(self, name: str, rows: int, columns: int) -> None:
         """Random weights; matrices of one size share their values, but not their place in the file."""
@@ -104,8 +110,7 @@ def write(path: Path, shape: Shape = SHAPE) -> Path:
     writer = _Writer(path, shape, np.random.default_rng(1))
     _metadata(writer.file, shape)
     signs = writer.random.choice(np.array([-1, 1], np.float32), _CODE)
-    embedding = _embedding(writer)
-    writer.matrix("token_embd.weight", embedding, Kind.Q8_0)
+    writer.file.add_tensor("token_embd.weight", _embedding(writer), raw_dtype=Kind.Q8_0)
     # Only codes are read, each bit with a sign of its own: a word does not speak for itself, but for another.
     read = np.zeros(shape.width, np.float32)
     read[:_CODE] = signs * _SHARPNESS
@@ -143,23 +148,32 @@ def _metadata(file: gguf.GGUFWriter, shape: Shape) -> None:
     file.add_eos_token_id(known.tokens.index(words.TURN_END))
     file.add_pad_token_id(known.tokens.index(words.PAD))
     file.add_add_bos_token(False)
-    file.add_chat_template(CHATML)
+    file.add_chat_template(TEMPLATE)
 
 
-def _embedding(writer: _Writer) -> Array:
-    """Words with their blank, and the newline, have codes; nothing else is ever said or looked for."""
+def _embedding(writer: _Writer) -> npt.NDArray[np.uint8]:
+    """Words with their blank have codes; nothing else is ever said or looked for.
+
+    Quantised slab by slab: whole, it would take half a gigabyte.
+    """
     tokens = words.vocabulary().tokens
-    says = np.array([(t.startswith(words.BLANK) and len(t) > 1) or t == words.NEWLINE for t in tokens])
-    rows = np.zeros((len(tokens), writer.shape.width), np.float32)
-    rows[says, :_CODE] = writer.random.choice(np.array([-1, 1], np.float32), (int(says.sum()), _CODE))
-    width = writer.shape.width - _NOISE.start
+    says = np.array([token.startswith(words.BLANK) and len(token) > 1 for token in tokens])
     # All rows are equally long, so that the layers' normalisation does the same to each.
-    loud = np.where(says, _NOISE_SOFT, _NOISE_LOUD).astype(np.float32)
-    rows[:, _NOISE] = writer.noise(len(tokens), width, 1.0) * loud[:, None]
+    loudness = np.where(says, _NOISE_SOFT, _NOISE_LOUD).astype(np.float32)
+    noise = writer.noise(_SLAB, writer.shape.width - _NOISE.start, 1.0)
     start = tokens.index(words.TURN_START)
-    rows[start, _NOISE] = writer.noise(1, width, _NOISE_SOFT)[0]
-    rows[start, _MARK] = _CODE**0.5
-    return rows
+    loudness[start] = _NOISE_SOFT
+    slabs = []
+    for first in range(0, len(tokens), _SLAB):
+        says_here = says[first : first + _SLAB]
+        rows = np.zeros((len(says_here), writer.shape.width), np.float32)
+        bits = writer.random.integers(0, 2, (int(says_here.sum()), _CODE))
+        rows[says_here, :_CODE] = 2 * bits - 1
+        rows[:, _NOISE] = noise[: len(rows)] * loudness[first : first + _SLAB, None]
+        if first <= start < first + _SLAB:
+            rows[start - first, _MARK] = _CODE**0.5
+        slabs.append(quants.quantize(rows, Kind.Q8_0))
+    return np.concatenate(slabs)
 
 
 def _layer(writer: _Writer, layer: int, signs: Array) -> None:

@@ -78,6 +78,8 @@ class Stack:
             "context": setting.cells,
             "slots": setting.slots,
             "threads": setting.threads,
+            "kv_type": "f16",
+            "flash_attention": "on",
             **settings,
         }
         self._environment = {

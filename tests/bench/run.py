@@ -16,6 +16,7 @@ from typing import Any
 import llama_cpp
 import psutil
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from services.cli.bootstrap import ROOT, Reporter, SetupError
@@ -30,6 +31,7 @@ from tests.bench.stats import Row, Verdict
 from tests.bench.theirs import LlamaServer
 
 RESULTS = ROOT / "tests" / "bench" / "results"
+_TEXT_WIDTH = 170
 _CELLS = {True: 16_384, False: 36_864}
 # Above this share of a core others are at work, and the figures say little.
 _BUSY = 0.15
@@ -53,7 +55,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if unknown := wanted - {case.name for case in CASES}:
             parser.error(f"--only: there is no case {', '.join(sorted(unknown))}")
         chosen = [case for case in CASES if case.name in wanted]
-    console = Console(highlight=False)
+    # A log has no width of its own.
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else _TEXT_WIDTH)
     try:
         return _run(form, chosen, options.threads, console)
     except (BenchError, SetupError, OSError) as error:
@@ -72,12 +75,13 @@ def _run(form: Form, cases: Sequence[Case], threads: int, console: Console) -> i
     if noise > _BUSY:
         console.print(f"[yellow]{noise:.1f} cores are busy already: the figures will say little.[/]")
     with Stack(setting) as ours, LlamaServer(programs, setting) as theirs:
-        rows = asyncio.run(_measure(Bench(form, setting, programs, ours, theirs), cases, console))
-    about = _about(form, setting, started, noise)
+        bench = Bench(form, setting, programs, ours, theirs)
+        rows, failures = asyncio.run(_measure(bench, cases, console))
+    about = {**_about(form, setting, started, noise), "failures": failures}
     title = f"Local Swarm and its peers, {'quick' if form.quick else 'full'} form, {about['seconds']} s"
     made = report.table(rows, title)
     text = io.StringIO()
-    Console(file=text, width=200).print(made)
+    Console(file=text, width=_TEXT_WIDTH).print(made)
     folder = RESULTS / time.strftime("%Y%m%d-%H%M%S", time.localtime(started))
     report.write(folder, rows, about, text.getvalue(), title)
     console.print(made)
@@ -86,11 +90,15 @@ def _run(form: Form, cases: Sequence[Case], threads: int, console: Console) -> i
     console.print(f"{judged - missed} of {judged} goals met or within 5 %; {folder}")
     if form.quick:
         console.print("The quick form shows that everything runs; its sizes are too small for the goals.")
-    return 0
+    for name, why in failures.items():
+        console.print(f"[red]The case {name} FAILED:[/] {escape(why)}")
+    return 1 if failures else 0
 
 
-async def _measure(bench: Bench, cases: Sequence[Case], console: Console) -> list[Row]:
+async def _measure(bench: Bench, cases: Sequence[Case], console: Console) -> tuple[list[Row], dict[str, str]]:
+    """The rows, and why a case gave none: what the others found is not lost with it."""
     rows: list[Row] = []
+    failures: dict[str, str] = {}
     columns = (TextColumn("{task.description:<16}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=console) as progress:
         bar = progress.add_task("warming up", total=sum(case.steps(bench.form) for case in cases))
@@ -101,10 +109,13 @@ async def _measure(bench: Bench, cases: Sequence[Case], console: Console) -> lis
         done = 0
         for case in cases:
             progress.update(bar, description=case.name)
-            rows += await case.run(bench)
+            try:
+                rows += await case.run(bench)
+            except BenchError as error:
+                failures[case.name] = str(error)
             done += case.steps(bench.form)
             progress.update(bar, completed=done)
-    return rows
+    return rows, failures
 
 
 def _about(form: Form, setting: Setting, started: float, noise: float) -> dict[str, Any]:

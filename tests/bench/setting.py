@@ -8,7 +8,7 @@ from pathlib import Path
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """`cells` of KV (f16) for `slots` sequences together; flash attention as llama.cpp decides for both."""
+    """`cells` of KV (in f16) for `slots` sequences together; flash attention is on."""
 
     model: Path
     threads: int

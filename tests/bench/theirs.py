@@ -30,7 +30,9 @@ class LlamaServer:
             str(folder / "llama-server"),
             *("--model", str(setting.model), "--host", "127.0.0.1", "--port", str(self.port)),
             *("--threads", str(setting.threads), "--ctx-size", str(setting.cells)),
-            *("--parallel", str(setting.slots), "--kv-unified", "--offline", *arguments),
+            *("--parallel", str(setting.slots), "--kv-unified"),
+            *("--flash-attn", "on", "--cache-type-k", "f16", "--cache-type-v", "f16", "--offline"),
+            *arguments,
         ]
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -71,7 +73,7 @@ async def llama_bench(folder: Path, setting: Setting, tokens: int) -> float:
     """Tokens a second of generation alone, without a server. Raises BenchError with its words."""
     process = await asyncio.create_subprocess_exec(
         str(folder / "llama-bench"),
-        *("--model", str(setting.model), "--threads", str(setting.threads)),
+        *("--model", str(setting.model), "--threads", str(setting.threads), "--flash-attn", "on"),
         *("-p", "0", "-n", str(tokens), "-r", "1", "-o", "json"),
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,

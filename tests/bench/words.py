@@ -35,7 +35,6 @@ def byte_spelling() -> list[str]:
 
 
 BLANK = byte_spelling()[ord(" ")]
-NEWLINE = byte_spelling()[ord("\n")]
 
 
 @cache
@@ -72,7 +71,13 @@ def text(tokens: int, seed: int) -> str:
     return "".join(f" {word}" for word in random.Random(seed).sample(vocabulary().words, tokens))
 
 
-def repeats(answer: str) -> bool:
-    """Whether a word stands twice in `answer`: from there on a copying model copies itself."""
-    found = answer.split()
+def uncopied(tokens: int, seed: int) -> str:
+    """The same with a full stop behind the first word, whose continuation is then nowhere to be found."""
+    first, _, rest = text(tokens - 2, seed)[1:].partition(" ")
+    return f" {first} . {rest}"
+
+
+def repeats(spoken: str) -> bool:
+    """Whether a word stands twice in it: from there on a copying model copies."""
+    found = spoken.split()
     return len(set(found)) < len(found)
