@@ -11,8 +11,12 @@ import llama_cpp.llama_cpp as llama
 
 from services.common.errors import Reason, SwarmError
 from services.inference_worker.backends.base import Vocabulary
+from services.inference_worker.backends.llama_cpp.slices import markup_pattern, slices
 
 _PIECE_BYTES = 64
+_MARKUP = (
+    llama.LLAMA_TOKEN_ATTR_CONTROL | llama.LLAMA_TOKEN_ATTR_USER_DEFINED | llama.LLAMA_TOKEN_ATTR_UNKNOWN
+)
 
 
 class LlamaVocabulary:
@@ -28,6 +32,8 @@ class LlamaVocabulary:
         self._adds_bos = bool(llama.llama_vocab_get_add_bos(vocabulary)) and self._bos >= 0
         eos, size = llama.llama_vocab_eos(vocabulary), llama.llama_vocab_n_tokens(vocabulary)
         self.facts = Vocabulary(size, bos=self._text(self._bos, size), eos=self._text(eos, size))
+        self._markup = markup_pattern(self._markers(size))
+        self._has_words = llama.llama_vocab_type(vocabulary) == llama.LLAMA_VOCAB_TYPE_BPE
 
     def close(self) -> None:
         """Waits for those that read the vocabulary and refuses all others: the model is about to be freed."""
@@ -37,7 +43,9 @@ class LlamaVocabulary:
 
     def tokenize(self, text: str) -> list[int]:
         """Raises SwarmError UNAVAILABLE after `close`."""
-        found = self._cut(text.encode("utf-8", "replace"), markup=True)
+        found: list[int] = []
+        for piece in slices(text, self._markup, self._has_words):
+            found += self._cut(piece.encode("utf-8", "replace"), markup=True)
         if self._adds_bos and found[:1] != [self._bos]:
             found.insert(0, self._bos)
         return found
@@ -101,6 +109,12 @@ class LlamaVocabulary:
             if count >= 0:
                 return buffer.raw[:count]
             room = -count
+
+    def _markers(self, size: int) -> Iterator[str]:
+        """What is cut out of a text before it is cut into words."""
+        for token in range(size):
+            if llama.llama_vocab_get_attr(self._vocabulary, token) & _MARKUP:
+                yield self.spelling(token).decode("utf-8", "ignore")
 
     def _text(self, token: int, size: int) -> str:
         """Empty where the model has no such token, or names one that is not there."""
