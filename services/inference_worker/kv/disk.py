@@ -18,11 +18,15 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import structlog
+
 from services.inference_worker.kv.eviction import PIN_SECONDS, Rank, victims
 
 SUFFIX = ".kv"
 UNFINISHED = ".unfinished"
 _NAME = re.compile(r"([012])-([0-9a-f]{8})-[0-9a-f]{24}\.kv")
+
+log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +104,7 @@ class DiskTier:
         with os.scandir(self.root) as folders:
             models = [folder.path for folder in folders if folder.is_dir(follow_symlinks=False)]
         for model in models:
-            with os.scandir(model) as entries:
+            with suppress(FileNotFoundError), os.scandir(model) as entries:
                 yield from entries
 
     def _sizes(self) -> Iterator[tuple[os.DirEntry[str], int]]:
@@ -139,10 +143,14 @@ def _file(entry: os.DirEntry[str], ranks: dict[str, Rank]) -> File:
 
 def _remove_if_dead(path: str) -> None:
     """A writer that lives holds a lock on its unfinished file."""
-    with suppress(FileNotFoundError, BlockingIOError):
+    try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             Path(path).unlink()
         finally:
             os.close(descriptor)
+    except (FileNotFoundError, BlockingIOError):
+        return
+    except OSError as error:
+        log.warning("kv.disk leftover cannot be removed", file=path, detail=str(error))

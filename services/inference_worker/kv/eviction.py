@@ -27,7 +27,7 @@ class Rank(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Owner:
-    """`session` names the conversation that a request belongs to; empty: it has not said."""
+    """`session` names the conversation that a request belongs to; those that have not said are one."""
 
     session: str = ""
     rank: Rank = Rank.MAIN

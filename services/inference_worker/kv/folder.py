@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import hashlib
 import os
@@ -33,7 +34,7 @@ log = structlog.get_logger()
 
 
 class ModelFolder:
-    """`scan`, `read` and `delete` belong to the engine's thread, `write` and `touch` to the writer's."""
+    """`write`, `touch` and `ranks` belong to the writer's thread, all else to the engine's."""
 
     def __init__(self, path: Path, root: bytes) -> None:
         private_folder(path)
@@ -78,17 +79,21 @@ class ModelFolder:
         return True
 
     def forget(self, segment: Segment) -> None:
-        """Deletes the file, if it is still there."""
+        """The file is of no use any more, wherever it is."""
         self.segments.pop(segment.name, None)
+
+    def delete(self, segment: Segment) -> None:
+        """Deletes the file, if it is still there."""
+        self.forget(segment)
         self._delete(segment.name)
 
     def ranks(self) -> dict[str, Rank]:
-        """What is known beyond the names, by path. From any thread."""
+        """What is known beyond the names, by path."""
         folder = str(self.path)
         return {f"{folder}/{segment.name}": segment.rank for segment in list(self.segments.values())}
 
     def read(self, segment: Segment, index: int) -> bytes | None:
-        """The payload of a block; None: the file is gone, or it was damaged and is deleted now."""
+        """The payload of a block; None: it cannot be had. A damaged file is deleted, one that fails stays."""
         try:
             with self._open(segment.name) as (file, size):
                 if size != segment.size:
@@ -97,10 +102,11 @@ class ModelFolder:
                 state = file.read(segment.lengths[index])
             if hashlib.sha256(state).digest() != segment.digests[index]:
                 raise BadSegment("the checksum of a block is wrong")
-        except FileNotFoundError:
-            return None
-        except (BadSegment, OSError) as error:
+        except BadSegment as error:
             self._refuse(segment.name, error)
+            return None
+        except OSError as error:
+            self._tell(segment.name, error)
             return None
         return state
 
@@ -143,16 +149,21 @@ class ModelFolder:
                 length = header_length(file.read(PREFIX_BYTES), size)
                 file.seek(0)
                 return decode(file.read(length), size, self._root, name, rank)
-        except FileNotFoundError:
-            return None
-        except (BadSegment, OSError) as error:
+        except BadSegment as error:
             self._refuse(name, error)
-            return None
+        except OSError as error:
+            self._tell(name, error)
+        return None
 
     def _refuse(self, name: str, why: Exception) -> None:
         self.refused += 1
         log.warning("kv.disk entry refused and deleted", file=name, detail=str(why))
         self._delete(name)
+
+    def _tell(self, name: str, error: OSError) -> None:
+        """A file that another worker has deleted is no news; one that cannot be read now may be good."""
+        if not isinstance(error, FileNotFoundError):
+            log.warning("kv.disk entry cannot be read", file=name, detail=str(error))
 
     def _delete(self, name: str) -> None:
         try:
@@ -164,8 +175,15 @@ class ModelFolder:
     def _open(self, name: str) -> Iterator[tuple[BinaryIO, int]]:
         """The file and its size; neither links nor pipes are followed."""
         flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-        with os.fdopen(os.open(self.path / name, flags), "rb") as file:
-            status = os.fstat(file.fileno())
-            if not stat.S_ISREG(status.st_mode):
-                raise BadSegment("it is not a file")
+        try:
+            descriptor = os.open(self.path / name, flags)
+        except OSError as error:
+            if error.errno == errno.ELOOP:
+                raise BadSegment("it is a link") from error
+            raise
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode):
+            os.close(descriptor)
+            raise BadSegment("it is not a file")
+        with os.fdopen(descriptor, "rb") as file:
             yield file, status.st_size

@@ -24,7 +24,8 @@ log = structlog.get_logger()
 class Persistence:
     """Raises OSError at once if the disk cannot be used; later that is logged, and nothing is kept.
 
-    `settled` is called with every node that was staged, when it is on disk or will not come there."""
+    `settled` is called with every node that was staged, when it is on disk or will not come there.
+    """
 
     def __init__(self, tier: DiskTier, fingerprint: str, tree: Tree, settled: Callable[[Node], None]) -> None:
         if not _FINGERPRINT.fullmatch(fingerprint):
@@ -86,8 +87,7 @@ class Persistence:
         self._writer.touch({place.segment.name: now for each in node.up() for place in each.places})
 
     def commit(self, now: float) -> None:
-        """Hands what is staged to the writer, parents before children; what its queue has no room for is not
-        written."""
+        """Hands what is staged to the writer, parents before children, as far as its queue has room."""
         self.refresh()
         nodes = self._unwritten()
         staged, self._staged, self._staged_bytes = self._staged, {}, 0
@@ -143,7 +143,7 @@ class Persistence:
             for place in tail.places:
                 # Tails are written apart; a file that holds more stays as it is.
                 if len(place.segment.blocks) == 1:
-                    self._folder.forget(place.segment)
+                    self._folder.delete(place.segment)
                     self._lost(place.segment)
 
     def _lost(self, segment: Segment) -> None:
@@ -167,8 +167,7 @@ class Persistence:
         )
 
     def _runs(self, nodes: Iterable[Node]) -> list[list[Node]]:
-        """Consecutive blocks together, each run one file; tails and snapshots apart, because they may go
-        alone."""
+        """Consecutive blocks of a chain, each run one file; tails and snapshots apart: they may go alone."""
         runs: list[list[Node]] = []
         ending: dict[Node, tuple[list[Node], int]] = {}
         for node in nodes:

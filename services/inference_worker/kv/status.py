@@ -17,7 +17,8 @@ class Tier(StrEnum):
 class TierStatus:
     """`blocks`: of this model. `evicted`: dropped for room (blocks in RAM, files on disk).
 
-    `refused`: damaged or foreign entries that were deleted. `unkept`: blocks that found no room.
+    `refused`: damaged or foreign entries that were deleted. `unkept`: blocks that found no
+    room: neither in RAM nor on the way to disk, or not on disk.
     """
 
     bytes_used: int

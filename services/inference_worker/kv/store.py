@@ -105,13 +105,17 @@ class KvStore:
 
     def use(self, found: Found, owner: Owner) -> None:
         """The chain was used for `owner`: renews it, and pins it as its session's newest."""
-        if found.blocks and (node := self._tree.get(found.blocks[-1].key)) is not None:
+        nodes = (self._tree.get(block.key) for block in reversed(found.blocks))
+        # What was found may have been lost since.
+        node = next((node for node in nodes if node is not None), None)
+        if node is not None:
             self._renew(node, owner)
             if self._disk is not None:
                 self._disk.touch(node, self._now)
 
     def commit(self) -> None:
         """What was put since the last commit may go to disk now, behind the engine's back."""
+        self._forget_pins()
         if self._disk is not None:
             self._disk.commit(self._tick())
 
@@ -136,11 +140,10 @@ class KvStore:
         """The new node of a block that is not kept yet; None: there is no room."""
         size = len(state)
         loaded = self._make_room(size, owner.rank, parent)
-        if not loaded:
+        # It may wait to be written without a place in RAM.
+        if not loaded and not (self._disk is not None and self._disk.room(size)):
             self._ram.unkept += 1
-            # It may wait to be written without a place in RAM.
-            if self._disk is None or not self._disk.room(size):
-                return None
+            return None
         node = self._tree.add(block)
         node.state = state
         if loaded:
@@ -185,14 +188,17 @@ class KvStore:
             self._pins[owner.session] = node
 
     def _pinned(self) -> set[Node]:
-        """Every node of the main sessions' newest chains that are in use; forgets the other pins."""
+        """Every node of the main sessions' newest chains that are in use."""
+        self._forget_pins()
+        return {node for leaf in self._pins.values() for node in leaf.up()}
+
+    def _forget_pins(self) -> None:
         oldest = self._tick() - PIN_SECONDS
         self._pins = {
             session: node
             for session, node in self._pins.items()
             if node.used > oldest and self._tree.get(node.block.key) is node
         }
-        return {node for leaf in self._pins.values() for node in leaf.up()}
 
     def _tick(self) -> float:
         # Times must not run backwards for the order of eviction.

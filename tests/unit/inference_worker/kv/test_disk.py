@@ -130,3 +130,11 @@ def test_only_dead_writers_leftovers_are_removed(tmp_path: Path) -> None:
         assert alive.exists()
     opened(tmp_path, 100)
     assert not alive.exists()
+
+
+def test_a_leftover_that_cannot_be_removed_is_no_hindrance(tmp_path: Path) -> None:
+    (tmp_path / "m").mkdir()
+    link = tmp_path / "m" / ("link" + UNFINISHED)
+    link.symlink_to(tmp_path / "elsewhere")
+    opened(tmp_path, 100)
+    assert link.is_symlink()

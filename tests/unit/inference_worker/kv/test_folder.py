@@ -69,12 +69,12 @@ def test_what_was_deleted_is_told_and_read_as_lost(tmp_path: Path) -> None:
     assert here.know(segment)
     assert not here.know(segment)
     (found,), _ = there.scan()
-    there.forget(found)
+    there.delete(found)
     assert here.read(segment, 0) is None
     assert here.refused == 0
     assert here.scan()[1] == [segment]
     assert here.segments == {}
-    there.forget(found)
+    there.delete(found)
 
 
 def test_a_cleared_cache_is_begun_anew(tmp_path: Path) -> None:
@@ -144,6 +144,21 @@ def test_what_is_not_ours_is_refused_and_deleted(tmp_path: Path, put: Callable[[
     assert folder.refused == 1
     if put is link:
         assert (tmp_path / "outside").exists()
+
+
+def test_what_cannot_be_read_now_is_not_deleted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    writer, reader = ModelFolder(tmp_path / "m", ROOT), ModelFolder(tmp_path / "m", ROOT)
+    segment = writer.write(run(), Rank.MAIN, 1.0)
+
+    def no_more(path: Path, flags: int) -> int:
+        raise OSError(24, "Too many open files")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(module.os, "open", no_more)
+        assert writer.read(segment, 0) is None
+        assert reader.scan() == ([], [])
+    assert writer.read(segment, 0) == run().states[0]
+    assert (writer.refused, reader.refused) == (0, 0)
 
 
 def test_what_cannot_be_deleted_is_refused_once(tmp_path: Path) -> None:

@@ -326,6 +326,16 @@ def test_side_requests_do_not_evict_the_conversation_from_disk(opened: Opener) -
     assert disk(store).bytes_used <= 20_000
 
 
+def test_a_longer_chain_does_not_push_out_its_own_beginning(opened: Opener) -> None:
+    store = opened(ram=0, limit=12_000)
+    tokens = talk(1, 8 * BLOCK)
+    save(store, tokens, size=1_000)
+    longer = talk(2, BLOCK, tokens)
+    save(store, longer, size=1_000)
+    assert check(store, longer, size=1_000).length == len(tokens)
+    assert (disk(store).evicted, disk(store).unkept) == (0, 1)
+
+
 def test_a_side_requests_file_that_a_conversation_builds_on_is_ranked_with_it(opened: Opener) -> None:
     store = opened(ram=0, limit=20_000)
     trunk = talk(1, 2 * BLOCK)

@@ -238,6 +238,15 @@ def test_a_pin_ends() -> None:
     assert check(store, tokens).length == BLOCK
 
 
+def test_pins_are_forgotten_when_nobody_uses_them() -> None:
+    clock = Clock()
+    store = ram_store(clock=clock)
+    for seed in range(10):
+        keep(store, talk(seed, BLOCK), Owner(f"session {seed}"))
+        clock.now += PIN_SECONDS / 2
+    assert len(store._pins) == 2
+
+
 def test_another_main_conversation_may_have_the_room() -> None:
     clock = Clock()
     store = ram_store(ram=300, clock=clock)
