@@ -18,6 +18,9 @@ from services.inference_worker.engine.speculation import Pacer
 from services.inference_worker.engine.speculator import Speculator
 from services.inference_worker.models.gguf_file import GgufFile
 
+# A layer that was trained for the next token but one soon loses the thread.
+MTP_GUESSES = 8
+
 log = structlog.get_logger()
 
 
@@ -56,7 +59,7 @@ def make_speculator(
     if kind == "model" and not settings.draft_model:
         raise invalid("draft_model", "speculation is model, but draft_model names none")
     if isinstance(backend, MtpBackend):
-        return Speculator(MtpDrafter(backend), Pacer(free=False))
+        return Speculator(MtpDrafter(backend), Pacer(most=MTP_GUESSES, free=False))
     if settings.draft_model and kind in ("auto", "model"):
         return Speculator(DraftModel(backend, draft_options()), Pacer(free=False))
     return Speculator(LookupDrafter(), Pacer())
