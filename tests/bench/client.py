@@ -28,12 +28,16 @@ class Endpoint:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """Times in seconds: `start` when the request was sent, `arrivals` of every piece of text. `tokens` of all
-    choices together; `cached` tokens of the prompt were not computed again."""
+    """Times in seconds: `start` when the request was sent, `arrivals` of every piece of text.
+
+    `opening` is the number of words in the first piece. `tokens` of all choices together; `cached` tokens of
+    the prompt were not computed again.
+    """
 
     start: float
     arrivals: tuple[float, ...]
     end: float
+    opening: int
     texts: tuple[str, ...]
     prompt: int
     tokens: int
@@ -50,8 +54,8 @@ class Answer:
 
     @property
     def rate(self) -> float:
-        """Tokens a second once the first one was there."""
-        return (self.tokens - 1) / (self.arrivals[-1] - self.arrivals[0])
+        """Tokens a second once the first piece was there. A word is a token; guessed ones come together."""
+        return (self.tokens - max(1, self.opening)) / (self.arrivals[-1] - self.arrivals[0])
 
 
 def user(text: str) -> list[dict[str, str]]:
@@ -67,7 +71,7 @@ async def chat(
 ) -> Answer:
     """One streamed answer of exactly `max_tokens` tokens a choice, greedy unless `more` says otherwise.
 
-    Raises BenchError when the server refuses, or when the answer ends early.
+    Raises BenchError when the server refuses, goes away, or ends the answer early.
     """
     choices = int(more.get("n", 1))
     body = {
@@ -80,7 +84,10 @@ async def chat(
         **more,
     }
     start = perf_counter()
-    events = await asyncio.wait_for(_stream(endpoint, body, session), TIMEOUT)
+    try:
+        events = await asyncio.wait_for(_stream(endpoint, body, session), TIMEOUT)
+    except (OSError, EOFError, TimeoutError) as error:
+        raise BenchError(f"{endpoint.name} broke off: {error!r}") from error
     answer = _read(endpoint, start, events, choices)
     if len(answer.texts) != choices or answer.tokens < max_tokens:
         raise BenchError(
@@ -116,7 +123,7 @@ async def _stream(endpoint: Endpoint, body: Mapping[str, Any], session: str) -> 
 async def _events(reader: asyncio.StreamReader) -> list[tuple[float, bytes]]:
     events: list[tuple[float, bytes]] = []
     rest = b""
-    while size := int(await reader.readline(), 16):
+    while size := int(await reader.readuntil(b"\r\n"), 16):
         chunk = await reader.readexactly(size + 2)
         now = perf_counter()
         *whole, rest = (rest + chunk[:-2]).split(b"\n\n")
@@ -128,6 +135,7 @@ def _read(endpoint: Endpoint, start: float, events: Sequence[tuple[float, bytes]
     texts: dict[int, list[str]] = {index: [] for index in range(choices)}
     arrivals: list[float] = []
     usage: Mapping[str, Any] = {}
+    opening = 0
     for at, data in events:
         if data == b"[DONE]":
             continue
@@ -136,6 +144,7 @@ def _read(endpoint: Endpoint, start: float, events: Sequence[tuple[float, bytes]
             raise BenchError(f"{endpoint.name} failed: {event['error']}")
         for choice in event.get("choices", ()):
             if text := choice["delta"].get("content"):
+                opening = opening or len(text.split())
                 texts[choice["index"]].append(text)
                 arrivals.append(at)
         usage = event.get("usage") or usage
@@ -146,6 +155,7 @@ def _read(endpoint: Endpoint, start: float, events: Sequence[tuple[float, bytes]
         start,
         tuple(arrivals),
         events[-1][0],
+        opening,
         tuple("".join(pieces) for pieces in texts.values() if pieces),
         usage["prompt_tokens"],
         usage["completion_tokens"],

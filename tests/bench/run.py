@@ -7,6 +7,7 @@ import asyncio
 import io
 import os
 import platform
+import signal
 import sys
 import time
 from collections.abc import Sequence
@@ -56,6 +57,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             parser.error(f"--only: there is no case {', '.join(sorted(unknown))}")
         chosen = [case for case in CASES if case.name in wanted]
     # A log has no width of its own.
+    # Whoever ends this process means what it started too.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     console = Console(highlight=False, width=None if sys.stdout.isatty() else _TEXT_WIDTH)
     try:
         return _run(form, chosen, options.threads, console)

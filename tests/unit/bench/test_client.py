@@ -35,15 +35,17 @@ def usage(tokens: int, cached: int = 0) -> bytes:
 
 
 @contextlib.asynccontextmanager
-async def serving(pieces: Sequence[bytes], status: str = "200 OK") -> AsyncIterator[Endpoint]:
-    """A server that sends these pieces as chunks."""
+async def serving(
+    pieces: Sequence[bytes], status: str = "200 OK", end: bytes = b"0\r\n\r\n"
+) -> AsyncIterator[Endpoint]:
+    """A server that sends these pieces as chunks, then `end`."""
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")
         writer.write(f"HTTP/1.1 {status}\r\nTransfer-Encoding: chunked\r\n\r\n".encode())
         for piece in pieces:
             writer.write(b"%x\r\n%b\r\n" % (len(piece), piece))
-        writer.write(b"0\r\n\r\n")
+        writer.write(end)
         await writer.drain()
         writer.close()
         await writer.wait_closed()
@@ -67,6 +69,27 @@ async def test_events_may_be_cut_anywhere() -> None:
     whole = chunk(" a") + chunk(" b") + usage(2) + b"data: [DONE]\n\n"
     async with serving([whole[at : at + 7] for at in range(0, len(whole), 7)]) as endpoint:
         assert (await chat(endpoint, user("x"), 2)).texts == (" a b",)
+
+
+async def test_what_came_with_the_first_piece_is_no_part_of_the_speed() -> None:
+    stream = [chunk(" a b c"), chunk(" d"), chunk(" e"), usage(5)]
+    async with serving(stream) as endpoint:
+        answer = await chat(endpoint, user("x"), 5)
+    assert answer.opening == 3
+    assert answer.rate == pytest.approx(2 / (answer.arrivals[-1] - answer.arrivals[0]))
+
+
+async def test_a_server_that_goes_away_is_named() -> None:
+    async with serving([chunk(" a")]) as endpoint:
+        pass
+    with pytest.raises(BenchError, match="fake broke off"):
+        await chat(endpoint, user("x"), 1)
+
+
+async def test_a_connection_that_ends_early_is_named() -> None:
+    async with serving([chunk(" a")], end=b"ffff\r\ndata") as endpoint:
+        with pytest.raises(BenchError, match="fake broke off"):
+            await chat(endpoint, user("x"), 1)
 
 
 async def test_choices_are_kept_apart() -> None:
