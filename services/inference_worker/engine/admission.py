@@ -38,6 +38,7 @@ class Admission:
 
     def admit(self) -> None:
         """Gives sequences to those whose turn it is; running ones of a lower rank make way."""
+        self._age()
         while self._waiting:
             wishes = [self._wish(candidate) for candidate in self._waiting]
             admitted = set(
@@ -50,18 +51,25 @@ class Admission:
                     self._clock(),
                 )
             )
-            ranks = {wish.key: wish.rank for wish in wishes}
             waiting, self._waiting = self._waiting, []
             for candidate in waiting:
                 if candidate.key in admitted:
                     candidate.waited += self._clock() - candidate.since
-                    candidate.job.rank = max(candidate.job.rank, ranks[candidate.key])
                     self._place(candidate)
                 else:
                     candidate.job.passed_over = True
                     self._waiting.append(candidate)
             if not self._make_way():
                 return
+
+    def _age(self) -> None:
+        """Waiting raises the rank of a job as a whole, or its candidates would displace one another."""
+        now = self._clock()
+        for candidate in self._waiting:
+            job = candidate.job
+            job.rank = max(
+                job.rank, self._limits.rank(job.priority, candidate.waited + now - candidate.since)
+            )
 
     def _make_way(self) -> bool:
         """Suspends running candidates for the first in the queue, if it matters more and then gets in."""
@@ -76,9 +84,10 @@ class Admission:
                 return False
             leaving.append(key)
         for key in leaving[:-1]:
-            # Those behind it may have been enough.
+            # The others may be enough, but nobody stays who depends on one that goes.
             without = [each for each in leaving if each != key]
-            if self._fits(first, without):
+            depends = any(each[0] == key[0] and each < key for each in without)
+            if not depends and self._fits(first, without):
                 leaving = without
         for key in leaving:
             self.suspend(self.running[key])
@@ -136,12 +145,10 @@ class Admission:
 
     def _wish(self, candidate: Candidate) -> scheduler.Waiting:
         job, lead = candidate.job, candidate.job.lead
-        waited = candidate.waited + self._clock() - candidate.since
-        rank = max(job.rank, self._limits.rank(job.priority, waited))
         if candidate is lead or candidate.answered:
-            return scheduler.Waiting(candidate.key, len(candidate.tokens), job.arrived, None, rank)
+            return scheduler.Waiting(candidate.key, len(candidate.tokens), job.arrived, None, job.rank)
         follows = lead.key if lead.sequence is None else None
-        return scheduler.Waiting(candidate.key, 1, job.arrived, follows, rank)
+        return scheduler.Waiting(candidate.key, 1, job.arrived, follows, job.rank)
 
     def _place(self, candidate: Candidate) -> None:
         job = candidate.job
