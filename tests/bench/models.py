@@ -282,7 +282,8 @@ def folder(environ: Mapping[str, str]) -> Path:
 
 
 def get(environ: Mapping[str, str], say: Callable[[str], None]) -> Path:
-    """The model in the cache, written if it is not there. Its name changes with the sources that write it."""
+    """The model in the cache, written if it is not there. Its name changes with the sources that write it;
+    what earlier ones wrote is removed."""
     sources = b"".join(Path(str(each)).read_bytes() for each in (__file__, words.__file__))
     path = folder(environ) / f"bench-0.5b-{hashlib.sha256(sources).hexdigest()[:12]}.gguf"
     if not path.exists():
@@ -290,6 +291,8 @@ def get(environ: Mapping[str, str], say: Callable[[str], None]) -> Path:
         path.parent.mkdir(parents=True, exist_ok=True)
         partial = path.with_suffix(".part")
         write(partial)
+        for outdated in path.parent.glob("bench-0.5b-*.gguf"):
+            outdated.unlink()
         partial.replace(path)
     return path
 
