@@ -25,6 +25,13 @@ class BackendFailure(RuntimeError):
     """The runtime is in no usable state any more; its process must end."""
 
 
+class Undrawable(RuntimeError):
+    """No token can be drawn from a row: its logits are no numbers, or the mask allows none of them.
+
+    The request is lost, the runtime is not.
+    """
+
+
 @dataclass(frozen=True, slots=True)
 class Vocabulary:
     """`bos` and `eos` are the texts that a chat template expects; empty if the model has none."""
@@ -148,7 +155,7 @@ class Sampler(Protocol):
         """Draws a token from the logits of `row` of the last decode, and takes it into account.
 
         With a `mask` only its tokens are drawn, in the proportions that they have among themselves;
-        `Sampled.logprob` stays what it is without the mask.
+        `Sampled.logprob` stays what it is without the mask. Raises Undrawable.
         """
         ...
 

@@ -13,7 +13,14 @@ from time import monotonic
 import structlog
 
 from services.common.errors import Reason, SwarmError
-from services.inference_worker.backends.base import Backend, BackendFailure, Outcome, Sampled, Slice
+from services.inference_worker.backends.base import (
+    Backend,
+    BackendFailure,
+    Outcome,
+    Sampled,
+    Slice,
+    Undrawable,
+)
 from services.inference_worker.engine import scheduler
 from services.inference_worker.engine.admission import Admission
 from services.inference_worker.engine.jobs import (
@@ -333,12 +340,13 @@ class Core:
             if not fed.streams:
                 # Half an hour of generating must not be lost with a process that dies meanwhile.
                 self._shelf.enqueue(candidate.held)
-            self._verify(candidate, last, fed.draft)
+            self._answer(candidate, last, fed.draft)
             if self._speculator is not None and fed.asked and not candidate.finished:
                 said = len(candidate.tokens) - known
                 self._speculator.settle(candidate.key, candidate.tokens[-said:])
             for sibling in siblings:
-                self._verify(sibling, last, ())
+                if not sibling.finished:
+                    self._answer(sibling, last, ())
         started = self._clock()
         self._flush(list(jobs.values()))
         self._meter.spend("emit", started)
@@ -350,6 +358,17 @@ class Core:
             for each in candidate.job.candidates
             if each.sequence is not None and self._admission.waits_for(each) is candidate
         ]
+
+    def _answer(self, candidate: Candidate, row: int, draft: Sequence[int]) -> None:
+        try:
+            self._verify(candidate, row, draft)
+        except Undrawable as error:
+            log.exception("no token can be drawn", order=candidate.job.order)
+            for each in candidate.job.candidates:
+                if each.sequence is not None:
+                    # Not kept as a prefix: what spoiled the numbers may be in it.
+                    self._sequences.drop(each.sequence)
+            self.cancel(candidate.job, SwarmError(Reason.INTERNAL, f"the answer broke off: {error}"))
 
     def _verify(self, candidate: Candidate, row: int, draft: Sequence[int]) -> None:
         """Draws a token, and one more for each guess that was right.

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import numpy as np
 import numpy.typing as npt
 
-from services.inference_worker.backends.base import BackendFailure, Row
+from services.inference_worker.backends.base import Row, Undrawable
 
 Logits = npt.NDArray[np.float32]
 
@@ -37,7 +37,7 @@ class Rows:
         self._log_sums.clear()
 
     def logits(self, row: Row) -> Logits:
-        """Raises BackendFailure for a row that the last decode gave no logits for."""
+        """Raises what `read` raises for a row that the last decode gave no logits for."""
         found = self._logits.get(row)
         if found is None:
             found = self._logits[row] = self._read(row)
@@ -50,13 +50,13 @@ class Rows:
         return found
 
     def log_sum_exp(self, row: Row) -> float:
-        """log(sum(exp(logits))), computed once. Raises BackendFailure when the logits are no numbers."""
+        """log(sum(exp(logits))), computed once. Raises Undrawable when the logits are no numbers."""
         found = self._log_sums.get(row)
         if found is None:
             logits = self.logits(row)
             found = log_sum_exp(logits, logits[self.likeliest(row)], self.weights)
             if not math.isfinite(found):
-                raise BackendFailure(f"the logits of row {row} are no finite numbers")
+                raise Undrawable(f"the logits of row {row} are no finite numbers")
             self._log_sums[row] = found
         return found
 

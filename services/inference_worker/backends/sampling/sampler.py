@@ -8,7 +8,7 @@ from random import Random
 
 import numpy as np
 
-from services.inference_worker.backends.base import Mask, Row, Sampled, SamplerSpec
+from services.inference_worker.backends.base import Mask, Row, Sampled, SamplerSpec, Undrawable
 from services.inference_worker.backends.sampling.breakers import Breakers, Words
 from services.inference_worker.backends.sampling.candidates import Candidates
 from services.inference_worker.backends.sampling.dry import Dry
@@ -59,7 +59,7 @@ class TokenSampler:
         self._adjusts = bool(scaled or spec.logit_bias or self._penalties or self._dry)
 
     def sample(self, row: Row, mask: Mask | None = None) -> Sampled:
-        """As the protocol says. Raises ValueError when nothing can be drawn: the mask allows no token."""
+        """As the protocol says."""
         logits = self._rows.logits(row)
         log_total = self._rows.log_sum_exp(row)
         token = self._choose(row, logits, mask)
@@ -89,7 +89,7 @@ class TokenSampler:
                 return token
         candidates = self._candidates(row, logits, mask)
         if candidates.logits[candidates.likeliest] == -np.inf:
-            raise ValueError("the mask allows no token that can be drawn")
+            raise Undrawable("the mask allows no token that can be drawn")
         if self._greedy:
             return candidates.token(candidates.likeliest)
         if self._mirostat is not None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from random import Random
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from services.common.errors import Reason
-from services.inference_worker.backends.base import BackendFailure, Outcome
+from services.inference_worker.backends.base import BackendFailure, Mask, Outcome, Undrawable
 from services.inference_worker.engine.jobs import Ended, Finish, Output, Prefilled, Submission, job_of
 from tests.fakes.backend import GREEDY, FakeBackend, ToyModel
 from tests.unit.inference_worker.engine.rig import CANCELLED, Reader, Rig, drawn
@@ -425,3 +426,30 @@ class TestDecodesThatFail:
         rig.submit("prompt")
         with pytest.raises(BackendFailure):
             rig.core.step()
+
+
+class Poisoned(ToyModel):
+    """Gives no usable numbers where the text says poison."""
+
+    def next(self, tokens: Sequence[int], random: Random | None = None, mask: Mask | None = None) -> int:
+        if b"poison" in bytes(token for token in tokens if token < 256):
+            raise Undrawable("the logits of row 0 are no finite numbers")
+        return super().next(tokens, random, mask)
+
+
+def test_numbers_that_are_none_end_their_request_and_no_other() -> None:
+    rig = Rig(FakeBackend(sequences=6, model=Poisoned()))
+    _, healthy = rig.submit("well", max_tokens=10)
+    rig.step(2)
+    _, spoiled = rig.submit("poison in here", [GREEDY, drawn(1), drawn(2)], max_tokens=10)
+    rig.run()
+    assert spoiled.ended is not None
+    assert spoiled.ended.error is not None
+    assert spoiled.ended.error.reason is Reason.INTERNAL
+    assert healthy.text() == ToyModel().answer("well", 10)
+    # Nothing of it is kept: its state may be what is wrong.
+    _, again = rig.submit("poison in here", max_tokens=2)
+    rig.run()
+    assert again.ended is not None
+    assert again.ended.cached_tokens == 0
+    rig.check_idle()

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from services.inference_worker.backends.base import BackendFailure, SamplerSpec
+from services.inference_worker.backends.base import SamplerSpec, Undrawable
 from services.inference_worker.backends.sampling.sampler import Samplers
 from tests.unit.inference_worker.backends.sampling.reference import (
     Letters,
@@ -189,9 +189,9 @@ def test_a_new_decode_makes_the_rows_anew() -> None:
 def test_logits_that_are_no_numbers_are_a_failure(broken: float, spec: SamplerSpec) -> None:
     row = random_row()
     row[7] = broken
-    with pytest.raises(BackendFailure, match="row 0"):
+    with pytest.raises(Undrawable, match="row 0"):
         sampler_of(row, spec).sample(0)
-    with pytest.raises(BackendFailure):
+    with pytest.raises(Undrawable):
         sampler_of(np.full(SIZE, -np.inf, np.float32), spec).sample(0)
 
 
@@ -199,7 +199,7 @@ def test_logits_that_are_no_numbers_are_a_failure(broken: float, spec: SamplerSp
     "spec", [GREEDY, SamplerSpec(temperature=1.0), replace(GREEDY, presence_penalty=1.0)]
 )
 def test_a_mask_that_allows_nothing_is_told(spec: SamplerSpec) -> None:
-    with pytest.raises(ValueError, match="mask"):
+    with pytest.raises(Undrawable, match="mask"):
         sampler_of(random_row(), spec).sample(0, mask_of([], SIZE))
 
 
