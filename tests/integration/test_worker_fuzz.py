@@ -187,7 +187,13 @@ def check_outcome(request: pb.ChatRequest, got: list[pb.ChatEvent] | SwarmError)
         assert got.message
         assert got.reason is not Reason.INVALID_FIELD or got.param
     else:
+        assert all(map(math.isfinite, numbers_of(request.sampling))), "a number that is none was taken"
         check_answer(request, got)
+
+
+def numbers_of(sampling: pb.Sampling) -> list[float]:
+    given = [value for _, value in sampling.ListFields() if isinstance(value, float)]
+    return [*given, *sampling.logit_bias.values()]
 
 
 def check_answer(request: pb.ChatRequest, events: list[pb.ChatEvent]) -> None:
