@@ -71,9 +71,10 @@ def _tier(tier: pb.StoreStatus) -> str:
 
 def _choices(choices: pb.EngineChoices) -> str:
     flash = "on" if choices.flash_attention else "off"
+    layers = "all that fit" if choices.gpu_layers < 0 else str(choices.gpu_layers)
     return (
         f"{choices.threads} threads, batch {choices.batch}/{choices.micro_batch}, flash attention {flash}, "
-        f"KV {choices.kv_type or 'unknown'}, GPU layers {choices.gpu_layers}, "
+        f"KV {choices.kv_type or 'unknown'}, GPU layers {layers}, "
         f"speculation {choices.speculation or 'none'}, reuse {choices.reuse or 'unknown'}"
     )
 

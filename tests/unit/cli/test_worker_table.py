@@ -72,6 +72,12 @@ def test_a_tier_without_a_limit_is_off() -> None:
     assert (lines["kept in RAM"], lines["kept on disk"]) == ("off", "off")
 
 
+def test_layers_that_were_not_counted_are_all_that_fit() -> None:
+    status = busy()
+    status.choices.gpu_layers = -1
+    assert "GPU layers all that fit" in dict(rows(status))["chosen"]
+
+
 def test_the_table_shows_every_line() -> None:
     text = io.StringIO()
     Console(file=text, width=160).print(worker_table("Zeus at home", busy()))
