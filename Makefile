@@ -6,7 +6,7 @@ SWARM := $(BIN)/swarm
 
 .DEFAULT_GOAL := help
 .PHONY: help setup setup-dev up down status logs config opencode test test-unit test-e2e bench lint format lock \
-        fuzz-worker eval-model train-model clean
+        fuzz-worker soak eval-model train-model clean
 
 help: ## Show the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -53,6 +53,10 @@ bench: setup ## Ours and llama-server in one run, ratios against the goals (QUIC
 fuzz-worker: setup-dev ## Odd requests to a worker, new ones each time (EXAMPLES=5000 of each kind)
 	@SWARM_FUZZ_EXAMPLES=$(or $(EXAMPLES),5000) $(BIN)/python -m pytest tests/integration/test_worker_fuzz.py \
 	  --timeout 3600 $(ARGS)
+
+soak: setup-dev ## Thousands of random requests to the engine on every tiny model (REQUESTS=10000 each)
+	@SWARM_SOAK_REQUESTS=$(or $(REQUESTS),10000) $(BIN)/python -m pytest tests/integration/test_engine_soak.py \
+	  -s $(ARGS)
 
 lint: setup-dev ## Formatting, lint, types, import rules, contracts
 	@tests/lint

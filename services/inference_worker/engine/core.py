@@ -321,6 +321,8 @@ class Core:
     def _advance(self, batch: Sequence[_Fed], slices: Sequence[Slice]) -> None:
         row = 0
         jobs: dict[int, Job] = {}
+        # Before anybody ends: then another leads, and siblings that were fed for themselves seem to wait.
+        followers = {fed.candidate.key: self._followers(fed.candidate) for fed in batch}
         for fed, piece in zip(batch, slices, strict=True):
             candidate, job = fed.candidate, fed.candidate.job
             last, row = row + fed.tokens - 1, row + len(piece.tokens)
@@ -334,7 +336,7 @@ class Core:
             if not piece.outputs:
                 continue
             jobs[job.order] = job
-            siblings = self._followers(candidate)
+            siblings = followers[candidate.key]
             for sibling in siblings:
                 self._sequences.copy(candidate.held, sibling.held, candidate.held.length)
             if not fed.streams:
@@ -353,6 +355,8 @@ class Core:
 
     def _followers(self, candidate: Candidate) -> list[Candidate]:
         """Siblings with an empty sequence that wait for the prompt that this one computes."""
+        if candidate.answered or candidate.job.width == 1:
+            return []
         return [
             each
             for each in candidate.job.candidates
