@@ -14,8 +14,13 @@ from services.inference_worker.engine.jobs import Ended, Finish, Generated, Job,
 from services.inference_worker.engine.scheduler import Limits
 from services.inference_worker.engine.speculator import Speculator
 from services.inference_worker.kv.store import KvStore
+from tests.fakes.tiny_kinds import Kind
 
-GREEDY = SamplerSpec(temperature=0.0)
+# The two likeliest tokens are told, so that a tie can be told from an error.
+GREEDY = SamplerSpec(temperature=0.0, top_logprobs=2)
+
+# Of log-probabilities; states are kept in f32, only keys and values in f16.
+TOLERANCES = {Kind.DENSE: 0.05, Kind.MOE: 0.05, Kind.SWA: 0.05, Kind.RECURRENT: 0.001, Kind.HYBRID: 0.005}
 
 
 @dataclass
@@ -67,6 +72,27 @@ class Request:
             assert len(said) <= self.limit
             if finishes == [Finish.LENGTH] and self.of(index)[-1].sampled is not None:
                 assert len(said) == self.limit
+
+
+class Different(AssertionError):
+    pass
+
+
+def compare(kind: Kind, one: Request, other: Request, index: int = 0) -> bool:
+    """Whether `other`'s candidate said what `one` did, to the end. False: up to a tie. Raises Different."""
+    tolerance = TOLERANCES[kind]
+    for place, (ours, theirs) in enumerate(zip(one.of(), other.of(index), strict=False)):
+        assert ours.sampled is not None
+        assert theirs.sampled is not None
+        if ours.sampled.token != theirs.sampled.token:
+            (_, best), (_, second) = ours.sampled.top
+            if best - second > tolerance:
+                raise Different(f"token {place}: {ours.sampled} is not {theirs.sampled}")
+            return False
+        if abs(ours.sampled.logprob - theirs.sampled.logprob) > tolerance:
+            raise Different(f"token {place}: {ours.sampled} is not {theirs.sampled}")
+    assert len(one.said()) == len(other.said(index))
+    return True
 
 
 class Driver:

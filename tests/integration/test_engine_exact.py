@@ -25,14 +25,10 @@ from services.inference_worker.kv.disk import DiskTier
 from services.inference_worker.kv.store import KvStore
 from tests.fakes import tiny_kinds
 from tests.fakes.tiny_kinds import Kind
-from tests.integration.engine_driver import Driver, Request, load
+from tests.integration.engine_driver import GREEDY, Different, Driver, Request, compare, load
 from tests.unit.inference_worker.engine.rig import EagerPacer, ScriptedDrafter
 
-# Of log-probabilities; states are kept in f32, only keys and values in f16.
-TOLERANCES = {Kind.DENSE: 0.05, Kind.MOE: 0.05, Kind.SWA: 0.05, Kind.RECURRENT: 0.001, Kind.HYBRID: 0.005}
 ANSWER = 40
-# The two likeliest tokens are told, so that a tie can be told from an error.
-GREEDY = SamplerSpec(temperature=0.0, top_logprobs=2)
 MEGABYTE = 1 << 20
 
 
@@ -43,27 +39,6 @@ def prompt(length: int, seed: int) -> list[int]:
 
 
 PROMPTS = [prompt(30 + 23 * seed, seed) for seed in range(8)]
-
-
-class Different(AssertionError):
-    pass
-
-
-def compare(kind: Kind, one: Request, other: Request, index: int = 0) -> bool:
-    """Whether `other`'s candidate said what `one` did, to the end. False: up to a tie. Raises Different."""
-    tolerance = TOLERANCES[kind]
-    for place, (ours, theirs) in enumerate(zip(one.of(), other.of(index), strict=False)):
-        assert ours.sampled is not None
-        assert theirs.sampled is not None
-        if ours.sampled.token != theirs.sampled.token:
-            (_, best), (_, second) = ours.sampled.top
-            if best - second > tolerance:
-                raise Different(f"token {place}: {ours.sampled} is not {theirs.sampled}")
-            return False
-        if abs(ours.sampled.logprob - theirs.sampled.logprob) > tolerance:
-            raise Different(f"token {place}: {ours.sampled} is not {theirs.sampled}")
-    assert len(one.said()) == len(other.said(index)) == ANSWER
-    return True
 
 
 class Model:
