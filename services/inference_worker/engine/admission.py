@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
+from math import inf
 
 import structlog
 
@@ -11,6 +12,9 @@ from services.inference_worker.engine.jobs import Candidate, Job
 from services.inference_worker.engine.scheduler import Key, Limits
 from services.inference_worker.engine.sequences import Sequences
 from services.inference_worker.engine.shelf import Shelf
+
+# Seconds between two looks at who has waited for how long.
+_AGEING_INTERVAL = 0.5
 
 log = structlog.get_logger()
 
@@ -26,6 +30,7 @@ class Admission:
         self._limits = limits
         self._clock = clock
         self._waiting: list[Candidate] = []
+        self._aged = -inf
         self.running: dict[Key, Candidate] = {}
         self.suspensions = 0
 
@@ -39,32 +44,39 @@ class Admission:
     def admit(self) -> None:
         """Gives sequences to those whose turn it is; running ones of a lower rank make way."""
         self._age()
-        while self._waiting:
+        while self._waiting and (self._sequences.free or self._outranked()):
             wishes = [self._wish(candidate) for candidate in self._waiting]
-            admitted = set(
-                scheduler.admit(
-                    wishes,
-                    self._sequences.free,
-                    self._cells_available(),
-                    len(self.running),
-                    self._limits,
-                    self._clock(),
-                )
+            admitted = scheduler.admit(
+                wishes,
+                self._sequences.free,
+                self._cells_available(),
+                len(self.running),
+                self._limits,
+                self._clock(),
             )
-            waiting, self._waiting = self._waiting, []
-            for candidate in waiting:
-                if candidate.key in admitted:
-                    candidate.waited += self._clock() - candidate.since
-                    self._place(candidate)
-                else:
-                    candidate.job.passed_over = True
-                    self._waiting.append(candidate)
+            waiting = {candidate.key: candidate for candidate in self._waiting}
+            # In this order: a leader before those who wait for its prompt.
+            chosen = [waiting.pop(key) for key in admitted]
+            self._waiting = list(waiting.values())
+            for candidate in chosen:
+                candidate.waited += self._clock() - candidate.since
+                self._place(candidate)
             if not self._make_way():
-                return
+                break
+        for candidate in self._waiting:
+            candidate.job.passed_over = True
+
+    def _outranked(self) -> bool:
+        """Somebody who waits matters more than somebody who runs."""
+        lowest = min((each.job.rank for each in self.running.values()), default=0)
+        return any(each.job.rank > lowest for each in self._waiting)
 
     def _age(self) -> None:
         """Waiting raises the rank of a job as a whole, or its candidates would displace one another."""
         now = self._clock()
+        if now - self._aged < _AGEING_INTERVAL:
+            return
+        self._aged = now
         for candidate in self._waiting:
             job = candidate.job
             job.rank = max(
@@ -73,6 +85,8 @@ class Admission:
 
     def _make_way(self) -> bool:
         """Suspends running candidates for the first in the queue, if it matters more and then gets in."""
+        if not self._outranked():
+            return False
         wishes = [self._wish(candidate) for candidate in self._waiting]
         first = next((wish for wish in scheduler.in_order(wishes) if wish.follows is None), None)
         if first is None:
