@@ -56,7 +56,7 @@ fuzz-worker: setup-dev ## Odd requests to a worker, new ones each time (EXAMPLES
 
 soak: setup-dev ## Thousands of random requests to the engine on every tiny model (REQUESTS=10000 each)
 	@SWARM_SOAK_REQUESTS=$(or $(REQUESTS),10000) $(BIN)/python -m pytest tests/integration/test_engine_soak.py \
-	  -s $(ARGS)
+	  $(ARGS)
 
 lint: setup-dev ## Formatting, lint, types, import rules, contracts
 	@tests/lint

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import gc
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -32,6 +32,8 @@ REAL_REQUESTS = REQUESTS or 120
 
 # Between the first fifth of the requests and the end: what allocators keep for reuse, not what grows.
 MOST_GROWTH = 24 << 20
+
+Soak = Callable[[Driver, Traffic, int], None]
 
 pytestmark = pytest.mark.timeout(3600 if LONG_FORM else 120)
 
@@ -60,16 +62,18 @@ def lookup() -> Speculator:
     return Speculator(LookupDrafter(), EagerPacer(4))  # type: ignore[arg-type]
 
 
-def tell(name: str, driver: Driver, traffic: Traffic, before: int) -> None:
-    """Figures of the long form."""
-    if LONG_FORM:
-        status = driver.core.status()
-        print(f"\n{name}: {traffic.counts}")
-        print(f"  steps {status.steps}, suspensions {status.suspensions}, cached {status.cached}")
-        print(f"  tokens of prompts {status.prompt_tokens}, of answers {status.generated_tokens}")
-        print(f"  guesses {status.drafted_tokens}, right {status.accepted_tokens}")
-        print(f"  store {status.store}")
-        print(f"  resident after a fifth {before >> 20} MiB, at the end {resident() >> 20} MiB")
+def figures(name: str, driver: Driver, traffic: Traffic, before: int, after: int) -> str:
+    status = driver.core.status()
+    return "\n".join(
+        (
+            f"\n{name}: {traffic.counts}",
+            f"  steps {status.steps}, suspensions {status.suspensions}, cached {status.cached}",
+            f"  tokens of prompts {status.prompt_tokens}, of answers {status.generated_tokens}",
+            f"  guesses {status.drafted_tokens}, right {status.accepted_tokens}",
+            f"  store {status.store}",
+            f"  resident after a fifth {before >> 20} MiB, at the end {after >> 20} MiB",
+        )
+    )
 
 
 def nothing_is_missing(counts: Counts, driver: Driver) -> None:
@@ -81,16 +85,24 @@ def nothing_is_missing(counts: Counts, driver: Driver) -> None:
     assert min(status.cached.live, status.cached.ram) > 0
 
 
-def soak(driver: Driver, traffic: Traffic, requests: int, name: str) -> None:
-    traffic.run(requests // 5)
-    before = resident()
-    traffic.run(requests - requests // 5)
-    after = resident()
-    tell(name, driver, traffic, before)
-    nothing_is_missing(traffic.counts, driver)
-    driver.core.save_all()
-    driver.check_empty()
-    assert after - before < MOST_GROWTH
+@pytest.fixture
+def soak(request: pytest.FixtureRequest, capsys: pytest.CaptureFixture[str]) -> Soak:
+    """Runs so many requests and checks what is left; the long form tells its figures."""
+
+    def run(driver: Driver, traffic: Traffic, requests: int) -> None:
+        traffic.run(requests // 5)
+        before = resident()
+        traffic.run(requests - requests // 5)
+        after = resident()
+        if LONG_FORM:
+            with capsys.disabled():
+                print(figures(request.node.name, driver, traffic, before, after))
+        nothing_is_missing(traffic.counts, driver)
+        driver.core.save_all()
+        driver.check_empty()
+        assert after - before < MOST_GROWTH
+
+    return run
 
 
 def right(request: Request, specs: Sequence[SamplerSpec]) -> None:
@@ -105,13 +117,13 @@ def right(request: Request, specs: Sequence[SamplerSpec]) -> None:
 
 @pytest.mark.parametrize("whole", [False, True])
 @pytest.mark.parametrize("speculates", [False, True])
-def test_the_toy_model(tmp_path: Path, whole: bool, speculates: bool) -> None:
+def test_the_toy_model(tmp_path: Path, whole: bool, speculates: bool, soak: Soak) -> None:
     backend = Forgetful(4, 600, not whole, rollback=64 if speculates else 0)
     # A conversation's blocks take some kilobytes: RAM holds a few of them, the disk some more.
     store = KvStore(backend.fingerprint, 40_000, DiskTier(tmp_path, 200_000, queue=50_000))
     driver = Driver(backend, store, lookup() if speculates else None)
     try:
-        soak(driver, Traffic(driver, 300, check=right), FAKE_REQUESTS, f"toy whole={whole}")
+        soak(driver, Traffic(driver, 300, check=right), FAKE_REQUESTS)
     finally:
         store.close(10.0)
     status = driver.core.status().store
@@ -153,14 +165,14 @@ def backend(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[LlamaCpp
 
 
 def test_tiny_models(
-    backend: LlamaCppBackend, tmp_path: Path, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+    backend: LlamaCppBackend, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, soak: Soak
 ) -> None:
     samplers = Samplers(backend)
     monkeypatch.setattr(backend, "sampler", samplers)
     store = KvStore(backend.fingerprint, 1 << 20, DiskTier(tmp_path / "kv", 4 << 20, queue=1 << 20))
     driver = Driver(backend, store, lookup())
     try:
-        soak(driver, Traffic(driver, 300), REAL_REQUESTS, request.node.name)
+        soak(driver, Traffic(driver, 300), REAL_REQUESTS)
     finally:
         store.close(10.0)
     assert not samplers.open
