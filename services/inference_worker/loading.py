@@ -25,11 +25,13 @@ from services.inference_worker.drafters import make_speculator, open_backend
 from services.inference_worker.engine.jobs import Ended, Output, Submission
 from services.inference_worker.engine.loop import Engine
 from services.inference_worker.engine.sampling import Recommendation
+from services.inference_worker.engine.sharing import Sharing, Usage
 from services.inference_worker.engine.speculator import Speculator
 from services.inference_worker.kv.blocks import BLOCK
 from services.inference_worker.kv.disk import DiskTier
 from services.inference_worker.kv.store import KvStore
 from services.inference_worker.models import cores, gguf_file, keeping, memory
+from services.inference_worker.models import load as load_of
 from services.inference_worker.models.content_hash import content_hash
 from services.inference_worker.models.pull import pull
 from services.inference_worker.models.reference import HubFile, parse
@@ -96,6 +98,7 @@ def load(
         on_failure=on_failure,
         store=store,
         speculator=speculator,
+        sharing=_make_sharing(choices.threads),
     )
     template = ChatTemplate(
         file.text("tokenizer.chat_template"),
@@ -125,6 +128,11 @@ def load(
     _warm_up(engine, backend)
     log.info("model.ready", model=model.id, format=format.name, context=context_length)
     return Loaded(worker, engine, backend, store, speculator)
+
+
+def _make_sharing(threads: int) -> tuple[Sharing, Callable[[], Usage]]:
+    processors = load_of.processors()
+    return Sharing(threads, len(processors)), lambda: load_of.usage(processors)
 
 
 def _find(key: str, value: str, settings: Settings, stop: threading.Event) -> Path:

@@ -140,6 +140,8 @@ class FakeBackend:
         self.rows: dict[Row, list[int]] = {}
         self.samplers: list[FakeSampler] = []
         self.closed = False
+        self.threads = 0
+        """As `use_threads` said last; 0: never."""
         self._kv: list[list[_Cell]] = [[] for _ in range(sequences)]
         self._fed_last = [0] * sequences
         self._interrupted = False
@@ -159,6 +161,9 @@ class FakeBackend:
 
     def is_end(self, token: int) -> bool:
         return token == END
+
+    def use_threads(self, count: int) -> None:
+        self.threads = count
 
     def interrupt(self, wanted: bool) -> None:
         self._interrupted = wanted

@@ -230,6 +230,10 @@ class Backend(Protocol):
         """Forgets the whole sequence."""
         ...
 
+    def use_threads(self, count: int) -> None:
+        """So many threads compute from the next decode on. Does not change what they compute."""
+        ...
+
     def interrupt(self, wanted: bool) -> None:
         """Asks a running decode to end early (or takes the wish back). From any thread, at once."""
         ...

@@ -14,6 +14,7 @@ from services.inference_worker.backends.base import Backend
 from services.inference_worker.engine.core import Core
 from services.inference_worker.engine.jobs import Job, Submission, job_of
 from services.inference_worker.engine.scheduler import Limits
+from services.inference_worker.engine.sharing import Sharing, Usage
 from services.inference_worker.engine.speculator import Speculator
 from services.inference_worker.engine.status import EngineStatus
 from services.inference_worker.kv.store import KvStore
@@ -38,12 +39,15 @@ class Engine:
         on_failure: Callable[[BaseException], None] = lambda error: None,
         store: KvStore | None = None,
         speculator: Speculator | None = None,
+        sharing: tuple[Sharing, Callable[[], Usage]] | None = None,
     ) -> None:
         """`context_length`: most tokens of prompt and answer of one candidate; at most the backend's cells.
 
         `queue`: requests that may wait for a sequence. `store` keeps computed state outside the cells
-        (default: nowhere); `speculator` guesses tokens (default: none are guessed). `on_failure` hears, on
-        the engine's thread, that the engine is lost; the process should then end.
+        (default: nowhere); `speculator` guesses tokens (default: none are guessed). `sharing` and how the
+        machine's usage is read: threads give way to what else runs (default: they never do).
+
+        `on_failure` hears, on the engine's thread, that the engine is lost; the process should then end.
         """
         capacity = backend.capacity
         if context_length > capacity.cells:
@@ -62,6 +66,7 @@ class Engine:
             on_ended=self._ended,
             news=lambda: not self._inbox.empty(),
         )
+        self._sharing = sharing
         self._lock = threading.Lock()
         self._open: dict[int, Job] = {}
         self._next_order = 0
@@ -193,11 +198,18 @@ class Engine:
                 self._inbox.get()()
             self._backend.interrupt(False)
             self._read_inbox()
+            self._share(monotonic())
             idle = not self._core.step()
             now = monotonic()
             if idle or now - told > _STATUS_INTERVAL:
                 self._status = self._core.status()
                 told = now
+
+    def _share(self, now: float) -> None:
+        if self._sharing is None or not self._sharing[0].due(now):
+            return
+        policy, read = self._sharing
+        self._backend.use_threads(policy.observe(now, read()))
 
     def _read_inbox(self) -> None:
         while True:

@@ -47,6 +47,7 @@ class LlamaCppBackend:
             outputs=opened.outputs,
             rollback={Kind.PLAIN: None, Kind.WINDOWED: self._batch.size, Kind.STATEFUL: 0}[kind],
         )
+        self._threads = options.threads
         self._rows = Rows(self._vocabulary.facts.size, self._read_logits)
         self._samplers = Samplers(self._rows, self._vocabulary)
 
@@ -91,6 +92,11 @@ class LlamaCppBackend:
         self._interrupt.set(wanted)
 
     # -- the engine's thread -----------------------------------------------------------------------
+
+    def use_threads(self, count: int) -> None:
+        if count != self._threads:
+            self._threads = count
+            llama.llama_set_n_threads(self._context, count, count)
 
     def decode(self, slices: Sequence[Slice]) -> Outcome:
         self._rows.clear()

@@ -13,6 +13,7 @@ from services.common.errors import Reason, SwarmError
 from services.inference_worker.backends.base import BackendFailure, Slice
 from services.inference_worker.engine.jobs import Ended, Generated, Job, Output, Submission
 from services.inference_worker.engine.loop import Engine
+from services.inference_worker.engine.sharing import Sharing, Usage
 from tests.fakes.backend import GREEDY, FakeBackend, ToyModel
 
 TIMEOUT = 10.0
@@ -102,6 +103,22 @@ def test_requests_of_several_threads_get_their_own_answers() -> None:
         for text, reader in readers.items():
             assert reader.error() is None
             assert reader.text == ToyModel().answer(text, 8)
+
+
+def test_threads_are_given_up_to_what_else_runs() -> None:
+    backend = FakeBackend()
+    policy = Sharing(4, 4)
+    policy.observe(0.0, Usage(0.0, 0.0))
+    # By the engine's clock a long time has passed since, in which others took two cores.
+    engine = Engine(backend, 512, 4, sharing=(policy, lambda: Usage(2.0 * monotonic(), 0.0)))
+    engine.start()
+    try:
+        reader = Reader()
+        engine.submit(submission("hello", reader))
+        assert reader.error() is None
+        assert backend.threads == 2
+    finally:
+        engine.close(TIMEOUT)
 
 
 class TestContext:

@@ -1,0 +1,50 @@
+"""How many threads a decode uses beside what else runs on the machine. Pure policy.
+
+Threads wait for one another many times in every decode, so one that shares its core with a busy neighbour
+holds up all: two threads on two cores fall to less than half beside one busy process, while one thread alone
+keeps seven tenths. So a decode uses only cores that are free, and spins while it waits, which is fastest.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+# Seconds between two looks; processor time is counted in hundredths.
+INTERVAL = 0.25
+# Of a core that a thread would need: so much may be missing before it is given up, or taken up again.
+_BORNE, _WANTED = 0.4, 0.25
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Seconds of processor time so far, of the cores at hand by anybody and of this process; they only grow."""
+
+    all: float
+    own: float
+
+
+class Sharing:
+    """`threads` at most, on `processors` cores that this process may use."""
+
+    def __init__(self, threads: int, processors: int) -> None:
+        self._most = threads
+        self._processors = processors
+        self._threads = threads
+        self._last: tuple[float, Usage] | None = None
+
+    def due(self, now: float) -> bool:
+        """Whether it is time to look again."""
+        return self._last is None or now - self._last[0] >= INTERVAL
+
+    def observe(self, now: float, usage: Usage) -> int:
+        """The number of threads to use from now on."""
+        last, self._last = self._last, (now, usage)
+        if last is None or now <= last[0]:
+            return self._threads
+        others = max(0.0, (usage.all - last[1].all) - (usage.own - last[1].own)) / (now - last[0])
+        free = self._processors - others
+        if free < self._threads - _BORNE:
+            self._threads = max(1, int(free + _BORNE))
+        elif free >= self._threads + 1 - _WANTED:
+            self._threads = min(self._most, int(free + _WANTED))
+        return self._threads
