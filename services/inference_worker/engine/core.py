@@ -235,8 +235,7 @@ class Core:
         self._credit = min(1.0, self._credit + _SAVING_SHARE * seconds)
         streams = sum(fed.streams for fed in batch)
         drafted = sum(len(fed.draft) for fed in batch)
-        if not drafted:
-            self._chunks.observe(streams, prompts, seconds)
+        self._chunks.observe(streams, prompts, seconds, drafted)
         if self._speculator is not None and any(fed.asked for fed in batch):
             self._speculator.observe(prompts + streams + drafted, seconds)
         generated = self._meter.generated_tokens

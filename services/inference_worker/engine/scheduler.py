@@ -107,23 +107,31 @@ class ChunkSizer:
         self._rate: float | None = None
         self._steps: dict[int, float] = {}
         self._allowed = _SMALLEST_CHUNK
+        self._guesses = 0
         self._mixed: dict[int, int] = {}
         """Steps with prompts since so many streams were measured alone."""
 
-    def observe(self, streams: int, prompt_tokens: int, seconds: float) -> None:
-        """A step took `seconds`: `streams` streams had a token each, and `prompt_tokens` of prompts."""
+    def observe(self, streams: int, prompt_tokens: int, seconds: float, guesses: int = 0) -> None:
+        """A step took `seconds`: a token of each stream, `prompt_tokens` of prompts, and `guesses`.
+
+        Guesses cost what a prompt's tokens cost; the next step is thought to have as many.
+        """
         if streams == 0:
             return
+        self._guesses = guesses
         seconds, kind = max(seconds, _TICK), _kind(streams)
         if prompt_tokens == 0:
+            if guesses:
+                return
             known = self._steps.get(kind, seconds)
             self._steps[kind] = known + _WEIGHT * (seconds - known)
             self._mixed[kind] = 0
             return
         self._mixed[kind] = self._mixed.get(kind, 0) + 1
         if prompt_tokens >= _SMALLEST_CHUNK and kind in self._steps:
-            rate = prompt_tokens / max(seconds - self._steps[kind], _LEAST_PART * seconds)
-            known = self._rate or rate
+            rate = (prompt_tokens + guesses) / max(seconds - self._steps[kind], _LEAST_PART * seconds)
+            # Not more than the first step is believed at once: the first rows may be for nothing.
+            known = self._rate or prompt_tokens / ((self._limits.stall - 1) * self._steps[kind])
             step = min(rate, _GROWTH * known) - known
             # That a few tokens are quick says nothing of as many as are allowed.
             if step <= 0 or prompt_tokens >= self._allowed:
@@ -155,7 +163,7 @@ class ChunkSizer:
         kind = _kind(streams)
         if kind not in self._steps or self._mixed[kind] >= _OLD:
             return 0
-        wanted = 0 if self._rate is None else int(self._rate * (seconds - spent))
+        wanted = 0 if self._rate is None else int(self._rate * (seconds - spent)) - self._guesses
         self._allowed = min(self._limits.batch, max(_SMALLEST_CHUNK, wanted))
         return self._allowed
 

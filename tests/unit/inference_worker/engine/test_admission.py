@@ -89,6 +89,11 @@ class TestRanks:
         world.run_until(lambda: main.ended)
         assert len(side.generated()) == said
         assert world.core.status().suspensions == 1
+        # Neither has it become worth more by running, once it is back.
+        world.run_until(lambda: len(side.generated()) > said)
+        world.submit("main again", max_tokens=4)
+        world.step()
+        assert world.core.status().suspensions == 2
 
     def test_whoever_waited_long_is_not_sent_away_again(self) -> None:
         world = rig(tick=1.0)

@@ -272,10 +272,11 @@ class TestRoom:
     def test_prompts_are_fed_although_guesses_are_in_every_step(self) -> None:
         """Streams are measured without guesses, so that the others know how much they may take."""
         rig = speculating(right(ToyModel()), FakeBackend(cells=8192))
-        rig.submit("stream", max_tokens=400)
+        _, stream = rig.submit("stream", max_tokens=400)
         rig.step(3)
         _, reader = rig.submit("long" * 200, max_tokens=2)
         rig.run_until(lambda: reader.ended, most=60)
+        assert stream.ended is None
         assert reader.text() == ToyModel().answer("long" * 200, 2)
 
 

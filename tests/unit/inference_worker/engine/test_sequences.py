@@ -141,6 +141,33 @@ def test_siblings_grow_apart_and_end_one_by_one() -> None:
     assert rig.books.cells_used == 0
 
 
+def test_a_copy_is_saved_as_far_as_its_source() -> None:
+    rig = Rig()
+    source = rig.books.place(tokens_of(b"abcdef"))
+    rig.feed(source, "abcdef")
+    source.saved = 4
+    for length, saved in ((6, 4), (3, 3)):
+        target = rig.books.take_empty()
+        rig.books.copy(source, target, length)
+        assert target.saved == saved
+    rig.books.cut(source, 2)
+    assert source.saved == 2
+
+
+def test_whoever_keeps_state_hears_of_idle_prefixes_before_they_are_lost() -> None:
+    rig = Rig(sequences=2, cells=64)
+    lost: list[bytes] = []
+    rig.books.before_loss = lambda sequence: lost.append(bytes(sequence.tokens.tolist()))
+    rig.run("alpha")
+    rig.run("beta")
+    assert lost == []
+    # Another takes the sequence, goes on from a part of it in place, or wants the cells.
+    rig.run("gamma")
+    rig.run("beto")
+    rig.books.make_room(64)
+    assert lost == [b"alpha", b"beta", b"gamma", b"beto"]
+
+
 def test_roll_back_forgets_what_an_interrupted_decode_left() -> None:
     rig = Rig()
     sequence = rig.books.place(tokens_of(b"abcdef"))

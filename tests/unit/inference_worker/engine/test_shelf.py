@@ -478,12 +478,14 @@ class TestWholeStates:
         first = rig.submit(prompt := text("one", 300), max_tokens=8)[1]
         rig.step(20)
         assert first.ended is not None
-        second = rig.submit(next_turn(prompt, first), max_tokens=50)[1]
-        rig.step(3)
+        second = rig.submit(next_turn(prompt, first), max_tokens=100)[1]
+        # Past the end of the next full block.
+        rig.run_until(lambda: len(second.generated()) > 2 * BLOCK - 40)
+        assert rig.core._shelf.saving
         rig.core._credit = 1.0
         rig.step(10)
         rig.run()
-        assert second.text() == ToyModel().answer(next_turn(prompt, first), 50)
+        assert second.text() == ToyModel().answer(next_turn(prompt, first), 100)
         assert second.cached == 307
         rig.check_empty()
 
