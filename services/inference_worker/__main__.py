@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import sys
 
-# Before llama.cpp is imported: OpenMP threads that spin while they wait starve everything else on few cores.
+# Before llama.cpp is imported, and for a worker that no supervisor has started: as in deploy/processes.toml.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+os.environ.setdefault("GOMP_SPINCOUNT", "100000")
 
 from services.common.process import run
 from services.common.settings import Settings

@@ -68,6 +68,7 @@ async def running(settings: Settings, address: str | None = None) -> AsyncIterat
         await asyncio.to_thread(metrics.close)
         if loaded is not None:
             await asyncio.to_thread(loaded.close)
+            loaded.worker.close()
     if lost:
         raise EngineLost("the engine failed") from lost[0]
 

@@ -31,7 +31,7 @@ from services.inference_worker.engine.jobs import (
 )
 from services.inference_worker.engine.loop import Engine
 from services.inference_worker.logprobs import ContentLogprobs
-from services.inference_worker.outbox import Outbox
+from services.inference_worker.outbox import Bell, Outbox
 
 
 class ChatStream:
@@ -47,6 +47,7 @@ class ChatStream:
         machines: Sequence[PushMachine],
         forced: str,
         pending_limit: int,
+        bell: Bell,
         logprobs: Sequence[ContentLogprobs] = (),
     ) -> None:
         """One machine per candidate. `forced`: the beginning of every answer, which the prompt contains.
@@ -60,7 +61,7 @@ class ChatStream:
             _Answer(machine, forced, logprobs[index] if logprobs else None)
             for index, machine in enumerate(machines)
         ]
-        self._outbox = Outbox(pending_limit)
+        self._outbox = Outbox(pending_limit, bell)
         self._job: Job | None = None
 
     @property

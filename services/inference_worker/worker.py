@@ -22,6 +22,7 @@ from services.inference_worker.engine.status import EngineStatus
 from services.inference_worker.kv.eviction import Owner, Rank
 from services.inference_worker.logprobs import ContentLogprobs
 from services.inference_worker.models.tuning import Choices
+from services.inference_worker.outbox import Bell
 from services.inference_worker.stream import ChatStream
 
 # Outputs that may wait for a reader that does not read, about 150 bytes each.
@@ -73,6 +74,7 @@ class Worker:
         self._format = format
         self._recommendation = recommendation
         self._pending_limit = pending_limit or PENDING_LIMIT
+        self._bell: Bell | None = None
 
     @property
     def status(self) -> EngineStatus:
@@ -106,6 +108,7 @@ class Worker:
             ],
             prepared.forced,
             self._pending_limit,
+            self._ringing(),
             [ContentLogprobs(index, self._backend.piece) for index in range(request.candidates)]
             if request.sampling.top_logprobs is not None
             else (),
@@ -125,6 +128,18 @@ class Worker:
             )
         )
         return stream
+
+    def close(self) -> None:
+        """Inside the event loop, after the engine has ended."""
+        if self._bell is not None:
+            self._bell.close()
+            self._bell = None
+
+    def _ringing(self) -> Bell:
+        """Made with the first request: there is no loop before."""
+        if self._bell is None:
+            self._bell = Bell()
+        return self._bell
 
     def _check(self, request: ChatRequest) -> None:
         if request.model not in ("", self.model.id):

@@ -58,7 +58,7 @@ def working(
     engine = Engine(backend, context, queue=4)
     engine.start()
     try:
-        yield Worker(
+        worker = Worker(
             "Zeus",
             ModelInfo("toy", context, "hermes_json", 0),
             backend,
@@ -68,8 +68,10 @@ def working(
             Recommendation(temperature=0.0),
             Choices(threads=1, batch=64, micro_batch=64, flash_attention=False, kv_type="f16", gpu_layers=0),
         )
+        yield worker
     finally:
         engine.close(10)
+        worker.close()
 
 
 def asking(
