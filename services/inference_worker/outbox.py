@@ -10,8 +10,8 @@ from collections.abc import Sequence
 
 from services.inference_worker.engine.jobs import Ended, Output
 
-# PyDLL keeps the GIL during the call. The loop's own wake-up lets it go, and the event loop then takes it for
-# all that it does with the news, while the engine, which has the next decode to begin, waits: measured as half
+# PyDLL keeps the GIL during the call. The loop's own wake-up lets it go, and the event loop takes it for
+# all that it does with the news, while the engine, which has a decode to begin, waits: measured as half
 # a millisecond a token.
 _write = ctypes.PyDLL(None).write
 

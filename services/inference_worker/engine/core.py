@@ -29,6 +29,7 @@ from services.inference_worker.engine.jobs import (
     Finish,
     Generated,
     Job,
+    Output,
     Prefilled,
     Submission,
 )
@@ -95,6 +96,7 @@ class Core:
         self._admission = Admission(self._sequences, self._shelf, limits, clock)
         self._running = self._admission.running
         self._jobs: dict[int, Job] = {}
+        self._untold: dict[int, Job] = {}
         self._rejected = 0
         self._credit = 0.0
         self._cramped = False
@@ -165,6 +167,8 @@ class Core:
         """
         with self._meter.step():
             self._expire()
+            # Those that no step hands over: they wait for room again.
+            self._hand_over(late=self._limits.pace)
             self._admission.admit()
             moved = self._move()
             if moved is None:
@@ -319,7 +323,6 @@ class Core:
 
     def _advance(self, batch: Sequence[_Fed], slices: Sequence[Slice]) -> None:
         row = 0
-        jobs: dict[int, Job] = {}
         # Before anybody ends: then another leads, and siblings that were fed for themselves seem to wait.
         followers = {fed.candidate.key: self._followers(fed.candidate) for fed in batch}
         for fed, piece in zip(batch, slices, strict=True):
@@ -330,11 +333,9 @@ class Core:
             if fed.tokens == pause and not (fed.streams and candidate.answered):
                 self._shelf.snapshot(candidate.held)
             if not candidate.answered and candidate is job.lead:
-                job.outbox.append(Prefilled(candidate.held.length, len(job.prompt), job.cached_tokens))
-                jobs[job.order] = job
+                self._say(job, Prefilled(candidate.held.length, len(job.prompt), job.cached_tokens))
             if not piece.outputs:
                 continue
-            jobs[job.order] = job
             siblings = followers[candidate.key]
             for sibling in siblings:
                 self._sequences.copy(candidate.held, sibling.held, candidate.held.length)
@@ -348,9 +349,7 @@ class Core:
             for sibling in siblings:
                 if not sibling.finished:
                     self._answer(sibling, last, ())
-        started = self._clock()
-        self._flush(list(jobs.values()))
-        self._meter.spend("emit", started)
+        self._hand_over()
 
     def _followers(self, candidate: Candidate) -> list[Candidate]:
         """Siblings with an empty sequence that wait for the prompt that this one computes."""
@@ -426,10 +425,14 @@ class Core:
         self._flush([candidate.job])
 
     def _tell(self, candidate: Candidate, text: str, finish: Finish | None, sampled: Sampled | None) -> None:
-        candidate.job.outbox.append(
+        job = candidate.job
+        if finish is not None:
+            job.due = 0.0
+        self._say(
+            job,
             Generated(
                 candidate.index, text, candidate.completion_tokens, candidate.logprob_sum, finish, sampled
-            )
+            ),
         )
 
     def _finish(self, candidate: Candidate) -> None:
@@ -455,14 +458,34 @@ class Core:
     def _end(self, job: Job, error: SwarmError | None) -> None:
         job.ended = True
         self._jobs.pop(job.order, None)
-        job.outbox.append(Ended(job.cached_tokens, error))
+        job.due = 0.0
+        self._say(job, Ended(job.cached_tokens, error))
         self._on_ended(job)
+
+    def _say(self, job: Job, output: Output) -> None:
+        job.outbox.append(output)
+        if len(job.outbox) >= self._limits.bundle:
+            job.due = 0.0
+        self._untold[job.order] = job
+
+    def _hand_over(self, late: float = 0.0) -> None:
+        """Gives readers what is due: first tokens and ends at once, others at a pace.
+
+        `late`: only what should have been given so many seconds ago.
+        """
+        now = self._clock()
+        if due := [job for job in self._untold.values() if job.due + late <= now]:
+            self._flush(due)
+            self._meter.spend("emit", now)
 
     def _flush(self, jobs: list[Job]) -> None:
         for job in jobs:
             outputs, job.outbox = job.outbox, []
+            self._untold.pop(job.order, None)
             if not outputs:
                 continue
+            if isinstance(outputs[-1], Generated):
+                job.due = self._clock() + self._limits.pace
             try:
                 kept_up = job.sink(outputs)
             except Exception:

@@ -45,6 +45,8 @@ class Limits:
     `credit`: tokens of a prompt that one second of waiting makes up for.
     `patience`: how long in seconds a candidate that does not fit may be overtaken by smaller ones.
     `ageing`: seconds of waiting that raise a request's rank by one.
+    `pace`: shortest time in seconds between two hand-overs of a request's tokens, unless there are `bundle`
+    of them. Faster streams get several at once: every message costs time of all processes on its way.
     """
 
     batch: int
@@ -54,6 +56,8 @@ class Limits:
     credit: float = 500.0
     patience: float = 10.0
     ageing: float = 15.0
+    pace: float = 0.03
+    bundle: int = 8
 
     def rank(self, priority: Priority, waited: float) -> int:
         """A request's rank after `waited` seconds in the queue."""

@@ -17,7 +17,7 @@ _BORNE, _WANTED = 0.4, 0.25
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """Seconds of processor time so far, of the cores at hand by anybody and of this process; they only grow."""
+    """Seconds of processor time so far: all that the cores at hand have worked, and what this process has."""
 
     all: float
     own: float

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from services.common.errors import Reason, SwarmError
@@ -76,7 +77,8 @@ class Rig:
         self.ended: list[Job] = []
         self.core = Core(
             self.backend,
-            limits or Limits(batch=self.backend.capacity.batch, headroom=4),
+            # Tokens are told at once: tests look between two steps.
+            replace(limits or Limits(batch=self.backend.capacity.batch, headroom=4), pace=0.0),
             self.store,
             speculator,
             clock=lambda: self.now,

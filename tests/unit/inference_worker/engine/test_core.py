@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from random import Random
 
 import pytest
@@ -453,3 +454,35 @@ def test_numbers_that_are_none_end_their_request_and_no_other() -> None:
     assert again.ended is not None
     assert again.ended.cached_tokens == 0
     rig.check_idle()
+
+
+class TestPace:
+    """Tokens are handed over at a pace, so that fast streams do not cost a message each."""
+
+    @staticmethod
+    def paced(tick: float, **limits: float) -> tuple[Rig, Reader, list[int]]:
+        rig = Rig(tick=tick)
+        rig.core._limits = replace(rig.core._limits, **limits)  # type: ignore[arg-type]
+        sizes: list[int] = []
+        _, reader = rig.submit("hello", max_tokens=40)
+        told = 0
+        while rig.step():
+            if len(reader.generated()) > told:
+                sizes.append(len(reader.generated()) - told)
+                told += sizes[-1]
+        return rig, reader, sizes
+
+    def test_the_first_token_is_told_at_once_and_others_several_at_a_time(self) -> None:
+        _, reader, sizes = self.paced(0.01, pace=0.03, bundle=100)
+        assert sizes[0] == 1
+        assert set(sizes[1:-1]) <= {3, 4}
+        assert reader.text() == ToyModel().answer("hello", 40)
+        assert reader.ended is not None
+
+    def test_slow_streams_are_told_every_token(self) -> None:
+        assert set(self.paced(0.05, pace=0.03, bundle=100)[2]) == {1}
+
+    def test_a_bundle_is_told_whatever_the_time(self) -> None:
+        sizes = self.paced(0.0001, pace=10.0, bundle=8)[2]
+        assert sizes[0] == 1
+        assert set(sizes[1:-1]) == {8}
