@@ -49,6 +49,12 @@ class Settings(BaseModel):
     context: int = Field(0, ge=0, description="KV cells of the worker; 0: as the model and the memory allow")
     slots: int = Field(16, ge=1, le=256, description="sequences decoded together")
     queue: int = Field(64, ge=1, description="requests that may wait; more are refused with 429")
+    stall: float = Field(
+        3.0,
+        ge=2,
+        description="longest pause of a running answer beside others' prompts, in decode steps of all slots; "
+        "more favours throughput",
+    )
     threads: int = Field(
         0, ge=0, description="threads of the engine; 0: as many as cores, one less from 8 on"
     )

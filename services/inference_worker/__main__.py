@@ -7,7 +7,7 @@ import sys
 
 # Before llama.cpp is imported, and for a worker that no supervisor has started: as in deploy/processes.toml.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
-os.environ.setdefault("GOMP_SPINCOUNT", "100000")
+os.environ.setdefault("GOMP_SPINCOUNT", "300000")
 
 from services.common.process import run
 from services.common.settings import Settings

@@ -25,6 +25,7 @@ from services.inference_worker.drafters import make_speculator, open_backend
 from services.inference_worker.engine.jobs import Ended, Output, Submission
 from services.inference_worker.engine.loop import Engine
 from services.inference_worker.engine.sampling import Recommendation
+from services.inference_worker.engine.scheduler import Limits
 from services.inference_worker.engine.sharing import Sharing, Usage
 from services.inference_worker.engine.speculator import Speculator
 from services.inference_worker.kv.blocks import BLOCK
@@ -41,6 +42,8 @@ from services.inference_worker.worker import Worker
 # Least time in seconds between two progress lines of a pull.
 _REPORT_INTERVAL = 1.0
 _WARM_UP_TIMEOUT = 120.0
+# Longest time in seconds for measuring what steps cost.
+_CALIBRATION = 2.0
 # Longest wait for the last states to be written.
 _SAVE_TIMEOUT = 5.0
 
@@ -95,10 +98,12 @@ def load(
         backend,
         context_length,
         settings.queue,
+        Limits(batch=backend.capacity.batch, slots=backend.capacity.sequences, stall=settings.stall),
         on_failure=on_failure,
         store=store,
         speculator=speculator,
         sharing=_make_sharing(choices.threads),
+        calibrate=_CALIBRATION,
     )
     template = ChatTemplate(
         file.text("tokenizer.chat_template"),

@@ -44,6 +44,9 @@ from services.inference_worker.kv.store import KvStore
 
 # A backend that refuses so many batches in a row is broken.
 _MOST_REJECTED = 3
+# Rows whose cost is measured before the start, the most telling first; each so often.
+_CALIBRATED = (1, 4, 8, 16, 2, 32, 3, 64, 12, 6, 24, 48)
+_REPEATS = 3
 # Part of the time of running requests that saving state may take.
 _SAVING_SHARE = 0.05
 
@@ -158,6 +161,28 @@ class Core:
     def status(self) -> EngineStatus:
         return EngineStatus.of(self._backend, self._sequences, self._shelf, self._meter, self._admission)
 
+    def calibrate(self, seconds: float) -> None:
+        """Measures what steps of so many rows cost, for about `seconds`, before there are any requests.
+
+        Rows are not alike (kernels work on four or eight at once), and what is never tried is never known.
+        """
+        most = min(self._outputs, self._limits.batch, self._sequences.cells_total)
+        end = self._clock() + seconds
+        for rows in (count for count in _CALIBRATED if count <= most):
+            for _ in range(_REPEATS):
+                if self._clock() >= end:
+                    return
+                started = self._clock()
+                outcome = self._backend.decode([Slice(0, 0, [0] * rows, rows)])
+                took = self._clock() - started
+                self._backend.drop(0)
+                if outcome is not Outcome.DONE:
+                    return
+                if rows <= self._backend.capacity.sequences:
+                    self._chunks.observe(rows, 0, took)
+                if self._speculator is not None:
+                    self._speculator.calibrate(rows, took)
+
     # -- one step ----------------------------------------------------------------------------------
 
     def step(self) -> bool:
@@ -212,7 +237,7 @@ class Core:
         """Seconds that moving state may take in this step; None: nobody waits for the next token."""
         pending = [each.pending for each in self._running.values() if not each.held.restoring]
         streams = sum(each == 1 for each in pending)
-        allowed = self._chunks.seconds(streams, len(self._running))
+        allowed = self._chunks.seconds(streams, max(len(self._running), self._limits.slots))
         # Prompts need their part of the step, too.
         return allowed / 2 if allowed is not None and streams < len(pending) else allowed
 

@@ -40,12 +40,14 @@ class Engine:
         store: KvStore | None = None,
         speculator: Speculator | None = None,
         sharing: tuple[Sharing, Callable[[], Usage]] | None = None,
+        calibrate: float = 0.0,
     ) -> None:
         """`context_length`: most tokens of prompt and answer of one candidate; at most the backend's cells.
 
         `queue`: requests that may wait for a sequence. `store` keeps computed state outside the cells
         (default: nowhere); `speculator` guesses tokens (default: none are guessed). `sharing` and how the
-        machine's usage is read: threads give way to what else runs (default: they never do).
+        machine's usage is read: threads give way to what else runs (default: they never do). `calibrate`:
+        seconds that the thread spends on measuring the costs of steps before it serves.
 
         `on_failure` hears, on the engine's thread, that the engine is lost; the process should then end.
         """
@@ -60,13 +62,15 @@ class Engine:
         self._inbox: SimpleQueue[Callable[[], None]] = SimpleQueue()
         self._core = Core(
             backend,
-            limits or Limits(batch=capacity.batch),
+            limits or Limits(batch=capacity.batch, slots=capacity.sequences),
             store or KvStore(backend.fingerprint, 0, None),
             speculator,
             on_ended=self._ended,
             news=lambda: not self._inbox.empty(),
         )
         self._sharing = sharing
+        self._threads = 0
+        self._calibrate = calibrate
         self._lock = threading.Lock()
         self._open: dict[int, Job] = {}
         self._next_order = 0
@@ -178,6 +182,7 @@ class Engine:
 
     def _main(self) -> None:
         try:
+            self._core.calibrate(self._calibrate)
             self._run()
             self._end_all(SwarmError(Reason.UNAVAILABLE, "the worker is shutting down"))
             self._core.save_all()
@@ -196,6 +201,8 @@ class Engine:
         while not self._stop:
             if idle:
                 self._inbox.get()()
+                if self._sharing is not None:
+                    self._sharing[0].resume(monotonic(), self._sharing[1]())
             self._backend.interrupt(False)
             self._read_inbox()
             self._share(monotonic())
@@ -209,7 +216,11 @@ class Engine:
         if self._sharing is None or not self._sharing[0].due(now):
             return
         policy, read = self._sharing
-        self._backend.use_threads(policy.observe(now, read()))
+        threads = policy.observe(now, read())
+        if threads != self._threads:
+            log.debug("threads", now=threads, before=self._threads)
+            self._threads = threads
+        self._backend.use_threads(threads)
 
     def _read_inbox(self) -> None:
         while True:

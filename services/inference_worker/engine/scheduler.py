@@ -41,7 +41,8 @@ class Limits:
     """`batch`: tokens of one step. `outputs`: rows of logits of one step. `headroom`: cells that admission
     leaves to each running candidate.
 
-    `stall`: longest pause between two tokens of a running stream, in decode steps of the present load.
+    `stall`: longest pause between two tokens of a running stream, in decode steps of `slots` streams
+    together, or of those that run if they are more.
     `credit`: tokens of a prompt that one second of waiting makes up for.
     `patience`: how long in seconds a candidate that does not fit may be overtaken by smaller ones.
     `ageing`: seconds of waiting that raise a request's rank by one.
@@ -51,13 +52,14 @@ class Limits:
 
     batch: int
     outputs: int = 0
+    slots: int = 0
     headroom: int = 64
     stall: float = 3.0
     credit: float = 500.0
     patience: float = 10.0
     ageing: float = 15.0
-    pace: float = 0.03
-    bundle: int = 8
+    pace: float = 0.05
+    bundle: int = 16
 
     def rank(self, priority: Priority, waited: float) -> int:
         """A request's rank after `waited` seconds in the queue."""
@@ -188,7 +190,9 @@ def plan(
     """
     streams = [each for each in feeding if each.pending == 1]
     shares = [Share(each.key, 1) for each in streams[: limits.batch]]
-    budget = min(limits.batch - len(shares), chunks.size(len(streams), len(feeding), spent))
+    budget = min(
+        limits.batch - len(shares), chunks.size(len(streams), max(len(feeding), limits.slots), spent)
+    )
     prompts = sorted(
         (each for each in feeding if each.pending > 1),
         key=lambda each: (-each.rank, each.pending - limits.credit * (now - each.arrived), each.key),

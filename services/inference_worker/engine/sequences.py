@@ -93,10 +93,6 @@ class Sequences:
                 most[run] = max(most.get(run, 0), run.holders[sequence.id])
         return sum(most.values())
 
-    def cells_idle(self) -> int:
-        """Cells that only idle prefixes hold."""
-        return self.cells_used - self.cells_busy()
-
     @property
     def idle_tokens(self) -> bool:
         """Whether there is an idle prefix."""

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 
 # Seconds between two looks; processor time is counted in hundredths.
 INTERVAL = 0.25
+# Cores must be missing for so many seconds: requests that arrive make a burst of work for others.
+_PATIENCE = 0.4
 # Of a core that a thread would need: so much may be missing before it is given up, or taken up again.
 _BORNE, _WANTED = 0.4, 0.25
 
@@ -31,19 +33,27 @@ class Sharing:
         self._processors = processors
         self._threads = threads
         self._last: tuple[float, Usage] | None = None
+        self._crowded = 0.0
 
     def due(self, now: float) -> bool:
         """Whether it is time to look again."""
         return self._last is None or now - self._last[0] >= INTERVAL
+
+    def resume(self, now: float, usage: Usage) -> None:
+        """There was nothing to do until now: what others did meanwhile does not count."""
+        self._last = (now, usage)
+        self._crowded = 0.0
 
     def observe(self, now: float, usage: Usage) -> int:
         """The number of threads to use from now on."""
         last, self._last = self._last, (now, usage)
         if last is None or now <= last[0]:
             return self._threads
-        others = max(0.0, (usage.all - last[1].all) - (usage.own - last[1].own)) / (now - last[0])
+        seconds = now - last[0]
+        others = max(0.0, (usage.all - last[1].all) - (usage.own - last[1].own)) / seconds
         free = self._processors - others
-        if free < self._threads - _BORNE:
+        self._crowded = self._crowded + seconds if free < self._threads - _BORNE else 0.0
+        if self._crowded >= _PATIENCE:
             self._threads = max(1, int(free + _BORNE))
         elif free >= self._threads + 1 - _WANTED:
             self._threads = min(self._most, int(free + _WANTED))

@@ -27,8 +27,6 @@ from services.inference_worker.kv.store import KvStore
 CHECKPOINT = 2_048
 # Fewer tokens are computed again as quickly as they are found.
 LEAST_KEPT = 32
-# Idle cells that may stay in the cache beside running requests: all rows of attention pass over them.
-IDLE_CELLS = 1_024
 
 log = structlog.get_logger()
 
@@ -212,13 +210,9 @@ class Shelf:
         self.store.commit()
 
     def relieve(self) -> None:
-        """Drops idle prefixes that are saved, so that running requests do not pass over their cells."""
-        surplus = self.sequences.cells_idle() - IDLE_CELLS
+        """Drops idle prefixes that are saved: attention passes over their cells too, for every row."""
         for sequence in self.sequences.idle():
-            if surplus <= 0:
-                return
             if sequence.saved >= sequence.length:
-                surplus -= sequence.length
                 self.sequences.drop(sequence)
 
     def next_point(self, length: int, stable: int, total: int) -> int:

@@ -135,6 +135,10 @@ class Pacer:
         self._step = _Step(streams, streams + others, self._step.asked, sum(chosen.values()))
         return chosen
 
+    def calibrate(self, rows: int, seconds: float) -> None:
+        """A decode of `rows` took `seconds`, outside of any step."""
+        self._cost.observe(rows, seconds)
+
     def observe(self, rows: int, seconds: float, drafting: float = 0.0, drafted: int = 0) -> None:
         """The step's decode of `rows` took `seconds`; before it, drafting took `drafting` seconds.
 

@@ -52,6 +52,10 @@ class Speculator:
         drafted = max((len(guesses) for guesses in self._guesses.values()), default=0)
         self._pacer.observe(rows, seconds, self._seconds, drafted)
 
+    def calibrate(self, rows: int, seconds: float) -> None:
+        """A decode of `rows` tokens, nobody's, took `seconds`."""
+        self._pacer.calibrate(rows, seconds)
+
     def settle(self, key: Key, said: Sequence[int]) -> None:
         """The stream has drawn these tokens in the step."""
         self._pacer.settle(key, self._guesses.get(key, ()), self._fed.get(key, 0), said)

@@ -107,14 +107,22 @@ def test_requests_of_several_threads_get_their_own_answers() -> None:
 
 def test_threads_are_given_up_to_what_else_runs() -> None:
     backend = FakeBackend()
-    policy = Sharing(4, 4)
-    policy.observe(0.0, Usage(0.0, 0.0))
-    # By the engine's clock a long time has passed since, in which others took two cores.
-    engine = Engine(backend, 512, 4, sharing=(policy, lambda: Usage(2.0 * monotonic(), 0.0)))
+    started = monotonic()
+
+    def usage() -> Usage:
+        """Others take two cores all the time."""
+        return Usage(2.0 * (monotonic() - started), 0.0)
+
+    def slow(slices: Sequence[Slice]) -> None:
+        assert not waited.wait(0.3)
+
+    waited = threading.Event()
+    engine = Engine(backend, 512, 4, sharing=(Sharing(4, 4), usage))
     engine.start()
     try:
         reader = Reader()
-        engine.submit(submission("hello", reader))
+        backend.before_decode = slow
+        engine.submit(submission("hello", reader, max_tokens=4))
         assert reader.error() is None
         assert backend.threads == 2
     finally:
