@@ -1,7 +1,8 @@
 """The engine without its thread: requests in, one decode step at a time, outputs to the sinks.
 
 Everything here runs on one thread. Policy is asked of `scheduler` and `speculator`, the queue is kept by
-`Admission`, KV is moved by `Sequences` and `Shelf`.
+`Admission`, KV is moved by `Sequences` and `Shelf`, tokens are drawn by `Drawing` and told by `Delivery`.
+It is longer than other modules because one step is one story: plan, decode, advance or undo.
 """
 
 from __future__ import annotations
@@ -17,19 +18,18 @@ from services.inference_worker.backends.base import (
     Backend,
     BackendFailure,
     Outcome,
-    Sampled,
     Slice,
     Undrawable,
 )
 from services.inference_worker.engine import scheduler
 from services.inference_worker.engine.admission import Admission
+from services.inference_worker.engine.delivery import Delivery
+from services.inference_worker.engine.drawing import Drawing
 from services.inference_worker.engine.jobs import (
     Candidate,
     Ended,
     Finish,
-    Generated,
     Job,
-    Output,
     Prefilled,
     Submission,
 )
@@ -99,7 +99,8 @@ class Core:
         self._admission = Admission(self._sequences, self._shelf, limits, clock)
         self._running = self._admission.running
         self._jobs: dict[int, Job] = {}
-        self._untold: dict[int, Job] = {}
+        self._delivery = Delivery(limits, clock, self.cancel)
+        self._drawing = Drawing(backend, self._sequences, self._delivery, self._meter, clock)
         self._rejected = 0
         self._credit = 0.0
         self._cramped = False
@@ -139,7 +140,7 @@ class Core:
                 self._close(candidate)
         self._admission.remove(lambda each: each.job is job)
         self._end(job, error)
-        self._flush([job])
+        self._delivery.flush([job])
 
     def settle(self, job: Job, index: int) -> None:
         """Ends one candidate here; it counts as stopped."""
@@ -358,7 +359,7 @@ class Core:
             if fed.tokens == pause and not (fed.streams and candidate.answered):
                 self._shelf.snapshot(candidate.held)
             if not candidate.answered and candidate is job.lead:
-                self._say(job, Prefilled(candidate.held.length, len(job.prompt), job.cached_tokens))
+                self._delivery.say(job, Prefilled(candidate.held.length, len(job.prompt), job.cached_tokens))
             if not piece.outputs:
                 continue
             siblings = followers[candidate.key]
@@ -388,7 +389,8 @@ class Core:
 
     def _answer(self, candidate: Candidate, row: int, draft: Sequence[int]) -> None:
         try:
-            self._verify(candidate, row, draft)
+            if self._drawing.verify(candidate, row, draft) is not None:
+                self._finish(candidate)
         except Undrawable as error:
             log.exception("no token can be drawn", order=candidate.job.order)
             for each in candidate.job.candidates:
@@ -397,68 +399,11 @@ class Core:
                     self._sequences.drop(each.sequence)
             self.cancel(candidate.job, SwarmError(Reason.INTERNAL, f"the answer broke off: {error}"))
 
-    def _verify(self, candidate: Candidate, row: int, draft: Sequence[int]) -> None:
-        """Draws a token, and one more for each guess that was right.
-
-        What is in the cache beyond that is cut off again.
-        """
-        finish, accepted = self._draw(candidate, row), 0
-        for guess in draft:
-            if finish is not None or candidate.tokens[-1] != guess:
-                break
-            accepted += 1
-            finish = self._draw(candidate, row + accepted)
-        if draft:
-            self._meter.drafted_tokens += len(draft)
-            self._meter.accepted_tokens += accepted
-            if accepted < len(draft):
-                held = candidate.held
-                self._sequences.cut(held, held.length - (len(draft) - accepted))
-        if finish is not None:
-            self._finish(candidate)
-
-    def _draw(self, candidate: Candidate, row: int) -> Finish | None:
-        mask = candidate.guide.mask() if candidate.guide is not None else None
-        started = self._clock()
-        sampled = candidate.sampler.sample(row, mask)
-        self._meter.spend("sample", started)
-        candidate.completion_tokens += 1
-        candidate.logprob_sum += sampled.logprob
-        self._meter.generated_tokens += 1
-        finish: Finish | None = None
-        if self._backend.is_end(sampled.token):
-            text = candidate.text.finish()
-            finish = Finish.STOP
-        else:
-            candidate.append(sampled.token)
-            piece = self._backend.piece(sampled.token)
-            if candidate.guide is not None:
-                candidate.guide.accept(sampled.token, piece)
-            text = candidate.text.feed(piece)
-            if candidate.completion_tokens >= candidate.job.limit:
-                text += candidate.text.finish()
-                finish = Finish.LENGTH
-            if candidate.text.stopped:
-                finish = Finish.STOP
-        self._tell(candidate, text, finish, sampled)
-        return finish
-
     def _cut_off(self, candidate: Candidate, finish: Finish) -> None:
         """Ends a candidate between two tokens."""
-        self._tell(candidate, candidate.text.finish(), finish, None)
+        self._drawing.cut_off(candidate, finish)
         self._finish(candidate)
-        self._flush([candidate.job])
-
-    def _tell(self, candidate: Candidate, text: str, finish: Finish | None, sampled: Sampled | None) -> None:
-        job = candidate.job
-        if finish is not None:
-            job.due = 0.0
-        self._say(
-            job,
-            Generated(
-                candidate.index, text, candidate.completion_tokens, candidate.logprob_sum, finish, sampled
-            ),
-        )
+        self._delivery.flush([candidate.job])
 
     def _finish(self, candidate: Candidate) -> None:
         self._close(candidate)
@@ -483,43 +428,15 @@ class Core:
     def _end(self, job: Job, error: SwarmError | None) -> None:
         job.ended = True
         self._jobs.pop(job.order, None)
-        job.due = 0.0
-        self._say(job, Ended(job.cached_tokens, error))
+        self._delivery.say(job, Ended(job.cached_tokens, error))
         self._on_ended(job)
 
-    def _say(self, job: Job, output: Output) -> None:
-        job.outbox.append(output)
-        if len(job.outbox) >= self._limits.bundle:
-            job.due = 0.0
-        self._untold[job.order] = job
-
     def _hand_over(self, late: float = 0.0) -> None:
-        """Gives readers what is due: first tokens and ends at once, others at a pace.
-
-        `late`: only what should have been given so many seconds ago.
-        """
-        now = self._clock()
-        if due := [job for job in self._untold.values() if job.due + late <= now]:
-            self._flush(due)
-            self._meter.spend("emit", now)
-
-    def _flush(self, jobs: list[Job]) -> None:
-        for job in jobs:
-            outputs, job.outbox = job.outbox, []
-            self._untold.pop(job.order, None)
-            if not outputs:
-                continue
-            if isinstance(outputs[-1], Generated):
-                job.due = self._clock() + self._limits.pace
-            try:
-                kept_up = job.sink(outputs)
-            except Exception:
-                log.exception("a request's sink failed, it is cancelled", order=job.order)
-                self.cancel(job, SwarmError(Reason.INTERNAL, "the answer could not be handed over"))
-                continue
-            if not kept_up and not job.ended:
-                log.warning("a reader does not keep up, its request is cancelled", order=job.order)
-                self.cancel(job, SwarmError(Reason.CANCELLED, "the answer was not read fast enough"))
+        """`late`: only what should have been given so many seconds ago."""
+        started = self._clock()
+        if due := self._delivery.due(late):
+            self._delivery.flush(due)
+            self._meter.spend("emit", started)
 
     # -- decodes that did not succeed ----------------------------------------------------------------
 

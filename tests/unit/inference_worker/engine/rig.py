@@ -60,7 +60,10 @@ class Reader:
 
 
 class Rig:
-    """`tick`: seconds that the clock goes on with every step."""
+    """`tick`: seconds that the clock goes on with every step.
+
+    Tokens are told at once, so that tests can look between two steps, unless it is `paced`.
+    """
 
     def __init__(
         self,
@@ -69,16 +72,17 @@ class Rig:
         store: KvStore | None = None,
         speculator: Speculator | None = None,
         tick: float = 0.0,
+        paced: bool = False,
     ) -> None:
         self.backend = backend or FakeBackend()
         self.store = store or KvStore(self.backend.fingerprint, 0, None)
         self.now = 0.0
         self.news = False
         self.ended: list[Job] = []
+        limits = limits or Limits(batch=self.backend.capacity.batch, headroom=4)
         self.core = Core(
             self.backend,
-            # Tokens are told at once: tests look between two steps.
-            replace(limits or Limits(batch=self.backend.capacity.batch, headroom=4), pace=0.0),
+            limits if paced else replace(limits, pace=0.0),
             self.store,
             speculator,
             clock=lambda: self.now,

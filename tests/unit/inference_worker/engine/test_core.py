@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from random import Random
 
 import pytest
@@ -11,8 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from services.common.errors import Reason
-from services.inference_worker.backends.base import BackendFailure, Mask, Outcome, Undrawable
+from services.inference_worker.backends.base import BackendFailure, Mask, Outcome, Slice, Undrawable
 from services.inference_worker.engine.jobs import Ended, Finish, Output, Prefilled, Submission, job_of
+from services.inference_worker.engine.scheduler import Limits
 from tests.fakes.backend import GREEDY, FakeBackend, ToyModel
 from tests.unit.inference_worker.engine.rig import CANCELLED, Reader, Rig, drawn
 
@@ -460,9 +460,8 @@ class TestPace:
     """Tokens are handed over at a pace, so that fast streams do not cost a message each."""
 
     @staticmethod
-    def paced(tick: float, **limits: float) -> tuple[Rig, Reader, list[int]]:
-        rig = Rig(tick=tick)
-        rig.core._limits = replace(rig.core._limits, **limits)  # type: ignore[arg-type]
+    def paced(tick: float, pace: float, bundle: int) -> tuple[Rig, Reader, list[int]]:
+        rig = Rig(limits=Limits(batch=64, headroom=4, pace=pace, bundle=bundle), tick=tick, paced=True)
         sizes: list[int] = []
         _, reader = rig.submit("hello", max_tokens=40)
         told = 0
@@ -486,3 +485,28 @@ class TestPace:
         sizes = self.paced(0.0001, pace=10.0, bundle=8)[2]
         assert sizes[0] == 1
         assert set(sizes[1:-1]) == {8}
+
+
+class TestCalibration:
+    """What steps cost is measured before the first request."""
+
+    def test_several_widths_are_tried_and_leave_nothing(self) -> None:
+        rig = Rig(FakeBackend(sequences=4, outputs=40, cells=512))
+        rig.core.calibrate(seconds=1.0)
+        widths = [sum(len(each.tokens) for each in batch) for batch in rig.backend.batches]
+        assert set(widths) == {1, 2, 3, 4, 6, 8, 12, 16, 24, 32}
+        assert rig.backend.cells_used == 0
+        rig.check_idle()
+        _, reader = rig.submit("hello", max_tokens=5)
+        rig.run()
+        assert reader.text() == ToyModel().answer("hello", 5)
+
+    def test_it_takes_no_longer_than_it_may(self) -> None:
+        rig = Rig(FakeBackend(sequences=4, outputs=40))
+
+        def slow(slices: Sequence[Slice]) -> None:
+            rig.now += 0.4
+
+        rig.backend.before_decode = slow
+        rig.core.calibrate(seconds=1.0)
+        assert len(rig.backend.batches) == 3
