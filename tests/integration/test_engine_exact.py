@@ -25,7 +25,7 @@ from services.inference_worker.kv.disk import DiskTier
 from services.inference_worker.kv.store import KvStore
 from tests.fakes import tiny_kinds
 from tests.fakes.tiny_kinds import Kind
-from tests.integration.engine_driver import GREEDY, Different, Driver, Request, compare, load
+from tests.integration.engine_driver import CHOOSY, GREEDY, Different, Driver, Request, compare, load
 from tests.unit.inference_worker.engine.rig import EagerPacer, ScriptedDrafter
 
 ANSWER = 40
@@ -308,7 +308,10 @@ def test_other_contexts_do_not_pass_for_equal(model: Model) -> None:
         swapped = [*tokens[:-6], tokens[-5], tokens[-6], *tokens[-4:]]
         for other in (tokens[1:], [*tokens[:-8], *prompt(8, 55)], [*tokens, ord("q")], swapped):
             try:
-                compare(model.kind, model.alone(tokens), model.alone(other))
+                equal = compare(model.kind, model.alone(tokens), model.alone(other))
             except Different:
                 seen.append(other)
+            else:
+                # Of these kinds nothing is said to be different, only not the same, which must be rare.
+                seen += [other] if model.kind in CHOOSY and not equal else []
     assert len(seen) >= 0.8 * 4 * len(PROMPTS[2:])
