@@ -43,7 +43,7 @@ from services.inference_worker.worker import Worker
 _REPORT_INTERVAL = 1.0
 _WARM_UP_TIMEOUT = 120.0
 # Longest time in seconds for measuring what steps cost.
-_CALIBRATION = 2.0
+_CALIBRATION = 0.5
 # Longest wait for the last states to be written.
 _SAVE_TIMEOUT = 5.0
 

@@ -45,8 +45,8 @@ from services.inference_worker.kv.store import KvStore
 # A backend that refuses so many batches in a row is broken.
 _MOST_REJECTED = 3
 # Rows whose cost is measured before the start, the most telling first; each so often.
-_CALIBRATED = (1, 4, 8, 16, 2, 32, 3, 64, 12, 6, 24, 48)
-_REPEATS = 3
+_CALIBRATED = (1, 8, 4, 16, 2, 32, 3, 64, 12, 6, 24, 48)
+_REPEATS = 2
 # Part of the time of running requests that saving state may take.
 _SAVING_SHARE = 0.05
 
