@@ -47,7 +47,8 @@ class Recorder:
 
     def __init__(self, port: int) -> None:
         self._upstream = port
-        self._lock = threading.Lock()
+        self._changed = threading.Condition()
+        self._open = 0
         self._exchanges: list[Exchange] = []
         recorder = self
 
@@ -66,8 +67,9 @@ class Recorder:
         return f"http://127.0.0.1:{self._server.server_address[1]}/v1"
 
     def take(self) -> list[Exchange]:
-        """What has ended since the last call."""
-        with self._lock:
+        """What was asked since the last call; waits for what is under way, which the client may have left."""
+        with self._changed:
+            assert self._changed.wait_for(lambda: self._open == 0, _PATIENCE), "an answer without end"
             taken, self._exchanges = self._exchanges, []
         return taken
 
@@ -96,6 +98,8 @@ class Recorder:
         headers = {name: handler.headers[name] for name in _PASSED if name in handler.headers}
         upstream = http.client.HTTPConnection("127.0.0.1", self._upstream, timeout=_PATIENCE)
         told = b""
+        with self._changed:
+            self._open += 1
         try:
             upstream.request("POST", handler.path, data, headers)
             response = upstream.getresponse()
@@ -106,12 +110,16 @@ class Recorder:
             while piece := response.read1(65_536):
                 told += piece
                 handler.wfile.write(piece)
-        except BrokenPipeError:
+        except ConnectionError:
             told = b""  # the client has left
         finally:
             upstream.close()
-        with self._lock:
-            self._exchanges.append(Exchange(handler.path, headers, json.loads(data), _usage(told.decode())))
+            with self._changed:
+                self._exchanges.append(
+                    Exchange(handler.path, headers, json.loads(data), _usage(told.decode()))
+                )
+                self._open -= 1
+                self._changed.notify_all()
 
 
 def _usage(stream: str) -> dict[str, Any] | None:
