@@ -176,10 +176,10 @@ async def test_a_cancelled_call_kills_its_command_at_once(client: Client) -> Non
     # The command beats as long as it lives; a second one watches whether the heart stops.
     call = client.start("bash", command="echo up; while :; do date +%s%N > beat; sleep 0.02; done")
     assert (await anext(aiter(call))).output.text == "up\n"
-    alive = "[ -e beat ] || sleep 0.3; a=$(cat beat); sleep 0.3; [ $a = $(cat beat) ]"
+    alive = '[ -e beat ] || sleep 0.3; a=$(cat beat); sleep 0.3; [ "$a" = "$(cat beat)" ]'
     assert (await client.call("bash", command=alive)).exit_code == 1
     call.cancel()
-    still = "a=$(cat beat); sleep 0.3; [ $a = $(cat beat) ]"
+    still = 'a=$(cat beat); sleep 0.3; [ "$a" = "$(cat beat)" ]'
     started = time.monotonic()
     while (await client.call("bash", command=still)).exit_code != 0:
         assert time.monotonic() - started < 1.0
