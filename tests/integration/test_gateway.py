@@ -443,7 +443,8 @@ async def test_the_deadline_goes_along_and_ends_the_wait() -> None:
         answer = await up.post({**ASK, "stream": True})
         assert answer.status_code == 200
         assert json.loads(answer.text.rpartition("data: ")[2])["error"]["code"] == "timeout"
-    assert 0 < (up.consensus.time_remaining[0] or 0) <= 0.32
+    # gRPC carries whole milliseconds, rounded up.
+    assert 0 < round(up.consensus.time_remaining[0] or 0, 2) <= 0.3
 
 
 async def test_answers_in_flight_are_finished_before_the_gateway_stops() -> None:
