@@ -17,7 +17,7 @@ from services.common.errors import Reason, SwarmError
 from services.common.settings import Settings
 from services.inference_worker.backends.base import Backend, SamplerSpec
 from services.inference_worker.backends.llama_cpp.backend import LlamaCppBackend
-from services.inference_worker.backends.llama_cpp.devices import free_gpu_memory
+from services.inference_worker.backends.llama_cpp.devices import free_gpu_memory, offloads
 from services.inference_worker.backends.llama_cpp.options import LoadOptions
 from services.inference_worker.chat.detect import detect
 from services.inference_worker.chat.template import ChatTemplate
@@ -98,7 +98,7 @@ def load(
         backend,
         context_length,
         settings.queue,
-        Limits(batch=backend.capacity.batch, slots=backend.capacity.sequences, stall=settings.stall),
+        Limits.of(backend.capacity, stall=settings.stall),
         on_failure=on_failure,
         store=store,
         speculator=speculator,
@@ -140,6 +140,10 @@ def _make_sharing(threads: int) -> tuple[Sharing, Callable[[], Usage]]:
     return Sharing(threads, len(processors)), lambda: load_of.usage(processors)
 
 
+def _machine() -> Machine:
+    return Machine(cores.usable(), cores.allowed(), offloads())
+
+
 def _find(key: str, value: str, settings: Settings, stop: threading.Event) -> Path:
     """The file that the setting `key` means, pulled if it must be."""
     reference = parse(value, key)
@@ -152,7 +156,7 @@ def _draft_options(settings: Settings, context_length: int, stop: threading.Even
     """How the draft model is loaded: like the model, with room for one whole context."""
     file = gguf_file.read(_find("draft_model", settings.draft_model, settings, stop))
     draft = settings.model_copy(update={"context": context_length})
-    tuning = choose(file, draft, Machine(cores.usable(), cores.allowed()), memory.available())
+    tuning = choose(file, draft, _machine(), memory.available())
     return LoadOptions(
         path=file.path,
         cells=tuning.size.cells,
@@ -180,7 +184,7 @@ def _load_backend(file: gguf_file.GgufFile, settings: Settings) -> tuple[LlamaCp
     free = memory.available()
     if settings.gpu_layers != 0 and (on_gpu := free_gpu_memory()):
         free = replace(free, bytes=free.bytes + on_gpu, source=f"{free.source} and free GPU memory")
-    tuning = choose(file, settings, Machine(cores.usable(), cores.allowed()), free)
+    tuning = choose(file, settings, _machine(), free)
     choices, size = tuning.choices, tuning.size
     log.info(
         "model.load",

@@ -168,6 +168,9 @@ class FakeBackend:
     def interrupt(self, wanted: bool) -> None:
         self._interrupted = wanted
 
+    def calibrate(self) -> None:
+        """There is nothing that it must know."""
+
     def decode(self, slices: Sequence[Slice]) -> Outcome:
         self.batches.append(list(slices))
         self.before_decode(slices)

@@ -59,6 +59,8 @@ class Capacity:
 
     `rollback`: how many tokens `cut` can always take back if the last decode added them; None: any number,
     whenever they were decoded.
+    `chunk`: prompts are computed quickest in decodes of their own, of so many tokens; 0: together with
+    streams and as many as there are.
     """
 
     sequences: int
@@ -67,6 +69,7 @@ class Capacity:
     reuse: Reuse = Reuse.RANGES
     outputs: int = 0
     rollback: int | None = None
+    chunk: int = 0
 
     @property
     def partial_prefix(self) -> bool:
@@ -191,6 +194,10 @@ class Backend(Protocol):
 
     def is_end(self, token: int) -> bool:
         """Whether the token ends the model's turn."""
+        ...
+
+    def calibrate(self) -> None:
+        """Measures what it must know of the machine; all sequences are empty. Before the first request."""
         ...
 
     def decode(self, slices: Sequence[Slice]) -> Outcome:

@@ -43,6 +43,8 @@ class Admission:
 
     def admit(self) -> None:
         """Gives sequences to those whose turn it is; running ones of a lower rank make way."""
+        if not self._waiting:
+            return
         self._age()
         while self._waiting and (self._sequences.free or self._outranked()):
             wishes = [self._wish(candidate) for candidate in self._waiting]

@@ -45,7 +45,7 @@ from services.inference_worker.kv.store import KvStore
 # A backend that refuses so many batches in a row is broken.
 _MOST_REJECTED = 3
 # Rows whose cost is measured before the start, the most telling first; each so often.
-_CALIBRATED = (1, 8, 4, 16, 2, 32, 3, 64, 12, 6, 24, 48)
+_CALIBRATED = (1, 8, 4, 16, 2, 20, 32, 3, 12, 64, 6, 24)
 _REPEATS = 2
 # Part of the time of running requests that saving state may take.
 _SAVING_SHARE = 0.05
@@ -103,6 +103,12 @@ class Core:
         self._drawing = Drawing(backend, self._sequences, self._delivery, self._meter, clock)
         self._rejected = 0
         self._credit = 0.0
+        self._streaming = 0
+        """Streams that run, whether the step feeds them or not."""
+        self._spent = 0.0
+        """Seconds since their last tokens."""
+        self._steps = 0
+        """Steps of prompts alone since then."""
         self._cramped = False
         """The last batch found no room: this one does without guesses."""
         self._outputs = limits.outputs or backend.capacity.outputs or backend.capacity.sequences
@@ -167,6 +173,9 @@ class Core:
 
         Rows are not alike (kernels work on four or eight at once), and what is never tried is never known.
         """
+        if seconds <= 0:
+            return
+        self._backend.calibrate()
         most = min(self._outputs, self._limits.batch, self._sequences.cells_total)
         end = self._clock() + seconds
         for rows in (count for count in _CALIBRATED if count <= most):
@@ -243,12 +252,14 @@ class Core:
         return allowed / 2 if allowed is not None and streams < len(pending) else allowed
 
     def _decode(self, spent: float) -> bool:
-        """One decode, in a step of which so many seconds are `spent`."""
-        batch = self._plan(spent)
+        """One decode, before which so many seconds were `spent` on others."""
+        self._spent += spent
+        batch = self._plan()
         if not batch:
             return bool(self._running)
         slices = [self._slice(fed) for fed in batch]
         prompts = sum(fed.tokens for fed in batch if not fed.streams)
+        effort = sum(self._effort(fed) for fed in batch if not fed.streams)
         self.prefilling = frozenset(fed.candidate.key[0] for fed in batch if not fed.streams)
         if prompts and self._news():
             # Whoever cancelled before the line above could not see that a decode had to be interrupted.
@@ -265,7 +276,9 @@ class Core:
         self._credit = min(1.0, self._credit + _SAVING_SHARE * seconds)
         streams = sum(fed.streams for fed in batch)
         drafted = sum(len(fed.draft) for fed in batch)
-        self._chunks.observe(streams, prompts, seconds, drafted)
+        stalled = self._streaming and not streams
+        self._spent, self._steps = (self._spent + seconds, self._steps + 1) if stalled else (0.0, 0)
+        self._chunks.observe(streams, effort, seconds, drafted)
         if self._speculator is not None and any(fed.asked for fed in batch):
             self._speculator.observe(prompts + streams + drafted, seconds)
         generated = self._meter.generated_tokens
@@ -273,6 +286,11 @@ class Core:
         generated = self._meter.generated_tokens - generated
         self._meter.decoded(prompts, generated, seconds)
         return True
+
+    def _effort(self, fed: _Fed) -> float:
+        if not self._limits.chunk:
+            return fed.tokens
+        return scheduler.effort(fed.tokens, fed.candidate.held.length)
 
     def _slice(self, fed: _Fed) -> Slice:
         held = fed.candidate.held
@@ -282,7 +300,7 @@ class Core:
         outputs = 1 + len(fed.draft) if fed.tokens == fed.pending else 0
         return Slice(held.id, held.length, tokens, outputs)
 
-    def _plan(self, spent: float) -> list[_Fed]:
+    def _plan(self) -> list[_Fed]:
         now = self._clock()
         while True:
             feeding = [
@@ -292,11 +310,12 @@ class Core:
                     each.job.arrived,
                     max(each.job.rank, self._limits.rank(each.job.priority, now - each.job.arrived)),
                     self._next_point(each),
+                    each.held.length,
                 )
                 for each in self._running.values()
                 if not each.held.restoring and self._admission.waits_for(each) is None
             ]
-            shares = scheduler.plan(feeding, self._chunks, self._limits, now, spent)
+            shares = scheduler.plan(feeding, self._chunks, self._limits, now, self._spent, self._steps)
             tokens = sum(share.tokens for share in shares)
             if self._sequences.make_room(tokens):
                 break
@@ -304,8 +323,10 @@ class Core:
                 raise BackendFailure("one candidate alone does not fit the KV cells")
         pending = {each.key: each.pending for each in feeding}
         batch = [_Fed(self._running[share.key], share.tokens, pending[share.key]) for share in shares]
-        # A step that leaves the prompts out measures the streams as they are.
-        measures = all(fed.streams for fed in batch) and any(left > 1 for left in pending.values())
+        self._streaming = sum(left == 1 for left in pending.values())
+        # Prompts that are left out because nobody knows how long the streams' steps are: this one tells.
+        alone = all(fed.streams for fed in batch) and self._streaming < len(pending)
+        measures = alone and not self._chunks.knows(self._streaming)
         if self._speculator is not None and not measures and not self._cramped:
             self._draft(batch, tokens)
         self._cramped = False

@@ -22,7 +22,7 @@ from services.inference_worker.kv.store import KvStore
 # Bounds of what a refused client is told to wait, in seconds.
 _SHORTEST_WAIT, _LONGEST_WAIT = 1.0, 30.0
 # Longest age of the status in seconds.
-_STATUS_INTERVAL = 0.01
+_STATUS_INTERVAL = 0.05
 
 log = structlog.get_logger()
 
@@ -62,7 +62,7 @@ class Engine:
         self._inbox: SimpleQueue[Callable[[], None]] = SimpleQueue()
         self._core = Core(
             backend,
-            limits or Limits(batch=capacity.batch, slots=capacity.sequences),
+            limits or Limits.of(capacity),
             store or KvStore(backend.fingerprint, 0, None),
             speculator,
             on_ended=self._ended,

@@ -10,6 +10,9 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
+from math import inf
+
+from services.inference_worker.backends.base import Capacity
 
 Key = tuple[int, int]
 
@@ -23,6 +26,15 @@ _GROWTH = 4.0
 _LEAST_PART = 0.05
 # Steps with prompts after which the streams are measured alone again.
 _OLD = 64
+# A prompt is finished before the streams' next tokens if that takes no more steps of its own, and seconds
+# since their last ones, than this: it would cost them as much later.
+_FINISHING_STEPS, _FINISHING_SECONDS = 2, 0.5
+# At this depth a prompt's token is thought to cost twice what it costs at the beginning: attention grows, the
+# rest does not. Rough, but rates are compared over depths with it only until they are measured anew.
+_TWICE = 4096
+# Kernels work on rows in groups: chunks of which something is left are multiples of the first, long ones of
+# the second.
+_GROUP, _TILE = 4, 64
 # A clock may stand still between two readings.
 _TICK = 1e-6
 
@@ -41,6 +53,8 @@ class Limits:
     """`batch`: tokens of one step. `outputs`: rows of logits of one step. `headroom`: cells that admission
     leaves to each running candidate.
 
+    `chunk`: prompts are fed in steps of their own, of so many tokens at most, that come between the streams'
+    steps; 0: together with the streams, in the same steps.
     `stall`: longest pause between two tokens of a running stream, in decode steps of `slots` streams
     together, or of those that run if they are more.
     `credit`: tokens of a prompt that one second of waiting makes up for.
@@ -53,13 +67,19 @@ class Limits:
     batch: int
     outputs: int = 0
     slots: int = 0
+    chunk: int = 0
     headroom: int = 64
     stall: float = 3.0
     credit: float = 500.0
     patience: float = 10.0
     ageing: float = 15.0
-    pace: float = 0.05
+    pace: float = 0.1
     bundle: int = 16
+
+    @classmethod
+    def of(cls, capacity: Capacity, stall: float = 3.0) -> Limits:
+        """What suits a backend that keeps all that it can keep running."""
+        return cls(capacity.batch, slots=capacity.sequences, chunk=capacity.chunk, stall=stall)
 
     def rank(self, priority: Priority, waited: float) -> int:
         """A request's rank after `waited` seconds in the queue."""
@@ -85,6 +105,7 @@ class Feeding:
     """Has a sequence and `pending` tokens to feed: one is a stream's next token, more are a prompt's rest.
 
     `most`: tokens after which it must pause, because its state is saved there; 0: no such point.
+    `depth`: tokens that are fed already.
     """
 
     key: Key
@@ -92,6 +113,12 @@ class Feeding:
     arrived: float
     rank: int = Priority.MAIN
     most: int = 0
+    depth: int = 0
+
+
+def effort(tokens: int, depth: int) -> float:
+    """What `tokens` of a prompt cost, in tokens at its beginning; `depth`: those that were fed before."""
+    return tokens * (1 + depth / _TWICE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,11 +128,12 @@ class Share:
 
 
 class ChunkSizer:
-    """How many prompt tokens fit into a step without making running streams stall.
+    """How many prompt tokens may be fed between two tokens of running streams without making them stall.
 
-    It learns how long a step of so many streams alone takes, and how many prompt tokens a second brings
-    beside them. So a step with prompts is at most `stall` such steps long, or as long as the smallest chunk
-    takes: that is less, unless a prompt's token costs more than half a step.
+    It learns how long a step of so many streams alone takes, and how many prompt tokens a second brings.
+    So streams and prompts together take at most `stall` such steps, or as long as the smallest chunk takes:
+    that is less, unless a prompt's token costs more than half a step. Prompts' tokens are counted by their
+    `effort`.
     """
 
     def __init__(self, limits: Limits) -> None:
@@ -114,38 +142,49 @@ class ChunkSizer:
         self._steps: dict[int, float] = {}
         self._allowed = _SMALLEST_CHUNK
         self._guesses = 0
-        self._mixed: dict[int, int] = {}
-        """Steps with prompts since so many streams were measured alone."""
+        self._covered: dict[int, int] = {}
+        """Steps in which so many streams were not alone, since they were last measured."""
 
-    def observe(self, streams: int, prompt_tokens: int, seconds: float, guesses: int = 0) -> None:
-        """A step took `seconds`: a token of each stream, `prompt_tokens` of prompts, and `guesses`.
+    def observe(self, streams: int, prompts: float, seconds: float, guesses: int = 0) -> None:
+        """A step took `seconds`: a token of each stream, prompts of that effort, and `guesses`.
 
         Guesses cost what a prompt's tokens cost; the next step is thought to have as many.
         """
-        if streams == 0:
+        seconds, kind = max(seconds, _TICK), _kind(streams)
+        if not streams:
+            if self._limits.chunk:
+                self._learn(prompts, prompts / seconds, self._rate)
             return
         self._guesses = guesses
-        seconds, kind = max(seconds, _TICK), _kind(streams)
-        if prompt_tokens == 0:
-            if guesses:
-                return
+        if not prompts and not guesses:
             known = self._steps.get(kind, seconds)
             self._steps[kind] = known + _WEIGHT * (seconds - known)
-            self._mixed[kind] = 0
+            self._covered[kind] = 0
             return
-        self._mixed[kind] = self._mixed.get(kind, 0) + 1
-        if prompt_tokens >= _SMALLEST_CHUNK and kind in self._steps:
-            rate = (prompt_tokens + guesses) / max(seconds - self._steps[kind], _LEAST_PART * seconds)
+        self._covered[kind] = self._covered.get(kind, 0) + 1
+        if prompts and kind in self._steps:
+            rate = (prompts + guesses) / max(seconds - self._steps[kind], _LEAST_PART * seconds)
             # Not more than the first step is believed at once: the first rows may be for nothing.
-            known = self._rate or prompt_tokens / ((self._limits.stall - 1) * self._steps[kind])
-            step = min(rate, _GROWTH * known) - known
-            # That a few tokens are quick says nothing of as many as are allowed.
-            if step <= 0 or prompt_tokens >= self._allowed:
-                known += (_WEIGHT if step > 0 else _WORSE) * step
-            self._rate = known
+            first = prompts / ((self._limits.stall - 1) * self._steps[kind])
+            self._learn(prompts, rate, self._rate or first)
+
+    def _learn(self, prompts: float, rate: float, known: float | None) -> None:
+        if prompts < _SMALLEST_CHUNK:
+            return
+        known = known or rate
+        step = min(rate, _GROWTH * known) - known
+        # That a few tokens are quick says nothing of as many as are allowed (or half: chunks are rounded).
+        if step <= 0 or prompts >= (self._allowed / 2 if self._limits.chunk else self._allowed):
+            known += (_WEIGHT if step > 0 else _WORSE) * step
+        self._rate = known
+
+    def knows(self, streams: int) -> bool:
+        """Whether so many streams were measured alone, and not too long ago."""
+        kind = _kind(streams)
+        return kind in self._steps and self._covered[kind] < _OLD
 
     def seconds(self, streams: int, load: int) -> float | None:
-        """Time that a step beside `streams` streams may spend on others when `load` candidates run.
+        """Time between two tokens of `streams` streams that may go to others when `load` candidates run.
 
         None: as long as it likes, nobody waits.
         """
@@ -158,20 +197,30 @@ class ChunkSizer:
         full = max(took for count, took in self._steps.items() if _kind(streams) <= count <= load)
         return max(now, full) * self._limits.stall - now
 
-    def size(self, streams: int, load: int, spent: float = 0.0) -> int:
-        """Prompt tokens for a step in which `streams` of `load` running candidates stream.
+    def size(self, streams: int, load: int, spent: float = 0.0, steps: int = 0) -> float:
+        """The prompts' effort in the next step, when `streams` of `load` running candidates stream.
 
-        `spent`: seconds of the step that are gone already. 0: the streams must be measured alone first.
+        `spent`: seconds gone since the streams' last tokens, with so many `steps` of prompts. 0: the streams
+        go first. Infinite: nobody waits.
         """
         seconds = self.seconds(streams, load)
         if seconds is None:
-            return self._limits.batch
-        kind = _kind(streams)
-        if kind not in self._steps or self._mixed[kind] >= _OLD:
+            return inf
+        if steps or not self.knows(streams):
             return 0
-        wanted = 0 if self._rate is None else int(self._rate * (seconds - spent)) - self._guesses
-        self._allowed = min(self._limits.batch, max(_SMALLEST_CHUNK, wanted))
+        wanted = 0 if self._rate is None else int(self._rate * (seconds - spent))
+        wanted -= 0 if self._limits.chunk else self._guesses
+        self._allowed = min(self._limits.chunk or self._limits.batch, max(_SMALLEST_CHUNK, wanted))
         return self._allowed
+
+    def finishes(self, prompt: Feeding, spent: float, steps: int) -> bool:
+        """Whether the prompt will soon be done, and the streams wait for it."""
+        left = _FINISHING_STEPS - steps
+        return prompt.pending <= min(left * self._limits.chunk, self.soon(spent) / effort(1, prompt.depth))
+
+    def soon(self, spent: float) -> float:
+        """The effort that makes streams wait no longer than for prompts that are nearly done."""
+        return (self._rate or 0.0) * (_FINISHING_SECONDS - spent)
 
 
 def _kind(streams: int) -> int:
@@ -181,29 +230,70 @@ def _kind(streams: int) -> int:
 
 
 def plan(
-    feeding: Sequence[Feeding], chunks: ChunkSizer, limits: Limits, now: float, spent: float = 0.0
+    feeding: Sequence[Feeding],
+    chunks: ChunkSizer,
+    limits: Limits,
+    now: float,
+    spent: float = 0.0,
+    steps: int = 0,
 ) -> list[Share]:
-    """The next step: one token of every stream, then a chunk of prompts, by rank and the shortest rest first.
+    """The next step: a token of every stream and a chunk of prompts; with `limits.chunk` they take turns.
 
-    Waiting counts against length, so that a long prompt is not passed by for ever. `spent`: seconds of the
-    step that are gone already.
+    `spent` and `steps`: as in `ChunkSizer.size`.
     """
-    streams = [each for each in feeding if each.pending == 1]
-    shares = [Share(each.key, 1) for each in streams[: limits.batch]]
-    budget = min(
-        limits.batch - len(shares), chunks.size(len(streams), max(len(feeding), limits.slots), spent)
+    streams = [Share(each.key, 1) for each in feeding if each.pending == 1][: limits.batch]
+    prompts = _in_turn([each for each in feeding if each.pending > 1], limits, now)
+    allowed = chunks.size(len(streams), max(len(feeding), limits.slots), spent, steps)
+    if not limits.chunk:
+        return streams + _chunks(prompts, min(allowed, limits.batch - len(streams)))
+    if not streams:
+        return _chunks(prompts, limits.chunk)
+    if chunks.knows(len(streams)):
+        soon = [
+            each for each in prompts if each.rank == prompts[0].rank and chunks.finishes(each, spent, steps)
+        ]
+        if soon:
+            # What the step has room for besides is nearly free.
+            others = [each for each in prompts if each not in soon]
+            return _chunks(soon + others, limits.chunk, chunks.soon(spent))
+    if prompts and allowed:
+        return [_chunk(prompts[0], limits.chunk, allowed)]
+    return streams
+
+
+def _in_turn(prompts: list[Feeding], limits: Limits, now: float) -> list[Feeding]:
+    """By rank and the shortest rest first; waiting counts against length: none is passed by for ever."""
+    return sorted(
+        prompts, key=lambda each: (-each.rank, each.pending - limits.credit * (now - each.arrived), each.key)
     )
-    prompts = sorted(
-        (each for each in feeding if each.pending > 1),
-        key=lambda each: (-each.rank, each.pending - limits.credit * (now - each.arrived), each.key),
-    )
+
+
+def _chunks(prompts: Iterable[Feeding], most: float, allowed: float = inf) -> list[Share]:
+    """At most so many tokens of the prompts, in order, and of an effort of `allowed`."""
+    shares = []
     for each in prompts:
-        if budget <= 0:
+        tokens = int(min(most, each.pending, each.most or inf, allowed / effort(1, each.depth)))
+        if tokens <= 0:
             break
-        tokens = min(budget, each.pending, each.most or each.pending)
         shares.append(Share(each.key, tokens))
-        budget -= tokens
+        most -= tokens
+        allowed -= effort(tokens, each.depth)
     return shares
+
+
+def _chunk(prompt: Feeding, most: int, allowed: float) -> Share:
+    """At most so many tokens, of an effort of `allowed` or the smallest chunk, in whole groups."""
+    tokens = min(most, max(_SMALLEST_CHUNK, int(allowed / effort(1, prompt.depth))))
+    ends = min(prompt.pending, prompt.most or prompt.pending)
+    return Share(prompt.key, ends if ends <= tokens else _even(tokens))
+
+
+def _even(tokens: int) -> int:
+    """As many that no row is left over of a group."""
+    for group in (_TILE, _GROUP):
+        if tokens >= group:
+            return tokens - tokens % group
+    return tokens
 
 
 def admit(

@@ -25,6 +25,14 @@ _QUICK, _SLOW = 0.15, 0.03
 _DOUBT, _CHANGED = 0.2, 0.35
 # A guess that is right less often than this is not worth a row anywhere.
 _LEAST_GAIN = 0.02
+# Guesses that make a step longer must bring so many times the tokens a second: the streams without any wait
+# for them too, and ends that come earlier for some are worth nothing to the others.
+_WORTH = 1.1
+# A step that is longer by no more than this is not called longer.
+_NOT_LONGER = 1.03
+# Streams whose guesses are hardly ever right are drafted for in every so many-th step only: even what is free
+# takes a hundredth of the time of a small model's step.
+_HOPELESS, _SELDOM = 0.05, 4
 
 # The purse, in tokens: for each new stream, per token said, and its bounds for each stream that runs.
 _START = 0.5
@@ -48,6 +56,8 @@ class _Stream:
     slow: float = _FIRST_RATE
     learned: int = 2
     """Guesses that `slow` rests on; the first belief counts as two."""
+    idle: int = 0
+    """Steps since the last draft."""
     pays: bool = False
     """Guesses would be fed now if the purse allowed it."""
 
@@ -65,6 +75,14 @@ class _Stream:
         self.slow += max(_SLOW, 1 / self.learned) * (right - self.slow)
         if abs(self.quick - self.slow) > _CHANGED:
             self.slow, self.learned = self.quick, round(1 / _QUICK)
+
+    def takes_part(self) -> bool:
+        """Whether it is drafted for in this step, where that is free."""
+        self.idle += 1
+        if self.slow < _HOPELESS and self.quick < _HOPELESS and self.idle < _SELDOM:
+            return False
+        self.idle = 0
+        return True
 
     def begin_anew(self) -> None:
         """A trial went well: what was learned before says nothing any more."""
@@ -115,7 +133,7 @@ class Pacer:
         if most <= 0:
             chosen: dict[Key, int] = {}
         elif self._free:
-            chosen = dict.fromkeys(keys, most)
+            chosen = {key: most for key in keys if self._stream(key).takes_part()}
         else:
             chosen = self._choose(dict.fromkeys(keys, most), len(keys), others, room, self._draft_units())
         trial = not any(self._stream(key).pays for key in chosen)
@@ -229,10 +247,11 @@ class Pacer:
         """
         chosen = dict.fromkeys(lengths, 0)
         tokens = float(streams)
-        speed = tokens / self._cost.relative(base) if base else 0.0
+        alone = self._cost.relative(base)
+        slowest = tokens / alone if base else 0.0
+        speed, rows = slowest, 0
         heap = [(-self._stream(key).acceptance, key) for key, length in lengths.items() if length > 0]
         heapify(heap)
-        rows = 0
         order: list[Key] = []
         while heap and len(order) < room and -heap[0][0] >= _LEAST_GAIN:
             gain, key = heap[0]
@@ -241,9 +260,10 @@ class Pacer:
             tokens -= gain
             more = gain * self._stream(key).acceptance if chosen[key] < lengths[key] else 0.0
             heapreplace(heap, (more, key))
-            reached = tokens / (self._cost.relative(base + len(order)) + drafting)
-            if reached > speed:
-                speed, rows = reached, len(order)
+            cost = self._cost.relative(base + len(order)) + drafting
+            worth = 1.0 if cost <= _NOT_LONGER * alone else _WORTH
+            if tokens / cost > max(speed, worth * slowest):
+                speed, rows = tokens / cost, len(order)
         return dict(Counter(order[:rows])), speed
 
     def _trial(

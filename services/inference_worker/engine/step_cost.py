@@ -10,9 +10,10 @@ from __future__ import annotations
 from bisect import bisect_left, insort
 from itertools import accumulate
 
-# Rows above this share a class with their neighbours, each about a seventh wider than the one before.
-_EXACT = 16
-_WIDER = 7
+# Above this, counts are told of by groups, because kernels work on rows in groups; and above the next one by
+# classes, each about a seventh wider than the one before.
+_EXACT, _GROUP = 16, 4
+_GROUPED, _WIDER = 64, 7
 # Until it is measured, a row is thought to add this part of a row of the step: so little that it is tried.
 _HOPED_SLOPE = 0.05
 # Beyond the largest measured count: a little less than rows have added so far, so that more is tried, too.
@@ -69,6 +70,7 @@ class StepCost:
 
     def relative(self, rows: int) -> float:
         """The cost of `rows` tokens in a unit that all counts have in common; never falls with `rows`."""
+        rows = self.class_of(rows)
         measured, curve = self._rows, self._curve
         if not measured:
             return 1 + _HOPED_SLOPE * (rows - 1)
@@ -87,13 +89,15 @@ class StepCost:
 
     @staticmethod
     def class_of(rows: int) -> int:
-        """The smallest count that is told of as one with `rows`."""
+        """The largest count that is told of as one with `rows`."""
         if rows <= _EXACT:
             return rows
-        low = _EXACT
-        while (high := low + low // _WIDER) <= rows:
-            low = high
-        return low
+        if rows <= _GROUPED:
+            return -(-rows // _GROUP) * _GROUP
+        top = _GROUPED
+        while top < rows:
+            top += top // _WIDER
+        return top
 
     def in_units(self, seconds: float) -> float:
         """Seconds in the unit of `relative`; 0 before anything was measured."""

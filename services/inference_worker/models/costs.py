@@ -63,8 +63,9 @@ class Costs:
         windows = 0.0
         if self.window:
             terms = self.terms
+            # One sequence more: the backend's own.
             windows = self.per_window_cell * window_cells(
-                self.window, cells, terms.sequences, terms.micro_batch
+                self.window, cells, terms.sequences + 1, terms.micro_batch
             )
         return int(self.per_cell * cells + windows)
 

@@ -39,10 +39,13 @@ class Batch:
             logits=self._output.ctypes.data_as(ctypes.POINTER(ctypes.c_int8)),
         )
 
-    def fill(self, slices: Sequence[Slice]) -> None:
-        """Raises ValueError when the slices do not fit: native code would end the process."""
+    def fill(self, slices: Sequence[Slice], filler: Slice | None = None) -> None:
+        """Raises ValueError when the slices do not fit: native code would end the process.
+
+        `filler` comes last and may be of a sequence beyond those of `slices`.
+        """
         at = outputs = 0
-        for each in slices:
+        for each in slices if filler is None else (*slices, filler):
             count = len(each.tokens)
             end = at + count
             outputs += each.outputs
@@ -50,7 +53,7 @@ class Batch:
                 raise ValueError(f"a batch of more than {self.size} tokens")
             if not 0 <= each.outputs <= count or outputs > self._outputs:
                 raise ValueError(f"{each.outputs} outputs of {count} tokens, at most {self._outputs} in all")
-            if not 0 <= each.sequence < self._sequences:
+            if each is not filler and not 0 <= each.sequence < self._sequences:
                 raise ValueError(f"there is no sequence {each.sequence}")
             if count == 1:
                 self._token[at] = each.tokens[0]

@@ -11,10 +11,15 @@ from llama_cpp._ggml import libggml
 _GPU = 1  # enum ggml_backend_dev_type; integrated ones share the machine's RAM and do not count
 
 
+def offloads() -> bool:
+    """Whether this build of llama.cpp has found something better than processors to compute with."""
+    return bool(llama.llama_supports_gpu_offload())
+
+
 def free_gpu_memory() -> int:
     """Bytes free on all discrete GPUs that this build of llama.cpp uses; 0 where memory is shared."""
     # On macOS the GPU's memory is the machine's RAM.
-    if sys.platform == "darwin" or not llama.llama_supports_gpu_offload():
+    if sys.platform == "darwin" or not offloads():
         return 0
     libggml.ggml_backend_dev_count.restype = ctypes.c_size_t
     libggml.ggml_backend_dev_get.restype = ctypes.c_void_p

@@ -53,7 +53,10 @@ class Interrupt:
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """`sequences` for callers, `outputs` rows of logits in one batch; `flash_attention` as it came out."""
+    """`sequences` for callers, `outputs` rows of logits in one batch; `flash_attention` as it came out.
+
+    `scratch`: a sequence that is none of the callers'.
+    """
 
     model: llama.llama_model_p
     architecture: str
@@ -61,6 +64,7 @@ class Opened:
     memory: SequenceMemory
     shape: Shape
     sequences: int
+    scratch: int | None
     outputs: int
     flash_attention: bool
     fingerprint: str
@@ -79,8 +83,9 @@ def open_model(options: LoadOptions, interrupt: Interrupt) -> Opened:
     model = _load_model(options)
     architecture = _metadata(model, "general.architecture")
     shape = Shape.of(model, architecture)
-    # Ranges of a sequence are saved and loaded through a sequence of their own.
-    scratch = shape.kind is Kind.PLAIN
+    # A sequence of our own: ranges of others are saved and loaded through it, and filler rows are its tokens.
+    # Stateful models would pay for it with a whole state.
+    scratch = shape.kind is not Kind.STATEFUL
     sequences = min(options.sequences, MOST_SEQUENCES - scratch)
     # llama.cpp has room for one row of each sequence in any case, the scratch one too.
     outputs = max(options.outputs or sequences + SPARE_OUTPUTS, sequences + 1)
@@ -101,10 +106,12 @@ def open_model(options: LoadOptions, interrupt: Interrupt) -> Opened:
         )
     cells, micro_batch = llama.llama_n_ctx(context), llama.llama_n_ubatch(context)
     own_windows = (
-        shape.kind is Kind.WINDOWED and window_cells(shape.window, cells, sequences, micro_batch) < cells
+        shape.kind is Kind.WINDOWED
+        and window_cells(shape.window, cells, sequences + scratch, micro_batch) < cells
     )
     try:
-        memory = SequenceMemory(context, shape, sequences if scratch else None, own_windows)
+        ranges = shape.kind is Kind.PLAIN
+        memory = SequenceMemory(context, shape, sequences if ranges else None, own_windows)
     except ValueError:
         llama.llama_free(context)
         llama.llama_model_free(model)
@@ -117,6 +124,7 @@ def open_model(options: LoadOptions, interrupt: Interrupt) -> Opened:
         memory,
         shape,
         sequences,
+        sequences if scratch else None,
         outputs,
         flash_attention,
         _fingerprint(options, model, shape, flash_attention),

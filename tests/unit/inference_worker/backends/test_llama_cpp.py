@@ -13,6 +13,7 @@ from services.common.errors import Reason, SwarmError
 from services.inference_worker.backends.base import BackendFailure, Outcome, SamplerSpec, Slice
 from services.inference_worker.backends.llama_cpp import log
 from services.inference_worker.backends.llama_cpp.backend import LlamaCppBackend
+from services.inference_worker.backends.llama_cpp.filler import Filler
 from services.inference_worker.backends.llama_cpp.memory import Kind, Shape
 from services.inference_worker.backends.llama_cpp.options import KvType, LoadOptions
 from tests.fakes import tiny_gguf, tiny_kinds
@@ -152,6 +153,70 @@ class TestDecoding:
         feed(backend, 0, 0, "hello")
         with pytest.raises(BackendFailure):
             backend.sampler(GREEDY).sample(0)
+
+
+class TestFiller:
+    """Rows of nobody's change the time of a step and nothing else."""
+
+    @pytest.fixture
+    def filled(self, backend: LlamaCppBackend, monkeypatch: pytest.MonkeyPatch) -> LlamaCppBackend:
+        filler = Filler(width=64, tiled=False)
+        filler.measure(lambda rows: 1.0 if rows % 4 == 0 else 2.0)
+        assert filler.missing(6, 6, 0) == 2
+        monkeypatch.setattr(backend, "_filler", filler)
+        return backend
+
+    def test_all_rows_keep_their_logits(self, filled: LlamaCppBackend, model: Path) -> None:
+        plain = LlamaCppBackend(options(model))
+        for backend in (filled, plain):
+            for sequence in range(3):
+                feed(backend, sequence, 0, f"prompt {sequence}")
+            for position in range(8, 20):
+                step = [Slice(sequence, position, [97 + position], 1) for sequence in range(3)]
+                assert backend.decode(step) is Outcome.DONE
+        for row in range(3):
+            assert np.allclose(filled.logits(row), plain.logits(row), atol=0.05)
+        plain.close()
+
+    def test_its_cells_are_free_again(self, filled: LlamaCppBackend) -> None:
+        tokens = filled.tokenize("x" * 61)
+        for start in range(8):
+            # All 512 cells are used in the end, though filler was in every step.
+            assert filled.decode([Slice(start % 4, 61 * (start // 4), tokens, 1)]) is Outcome.DONE
+        assert filled.decode([Slice(0, 122, tokens[:24], 1)]) is Outcome.DONE
+        assert filled.decode([Slice(0, 146, tokens[:1], 1)]) is Outcome.NO_ROOM
+
+    def test_it_gives_way_where_there_are_no_cells_for_it(self, filled: LlamaCppBackend) -> None:
+        for position in range(0, 508, 62):
+            assert filled.decode([Slice(0, position, [97] * min(62, 507 - position), 1)]) is Outcome.DONE
+        assert filled.decode([Slice(0, 507, [97] * 5, 5)]) is Outcome.DONE
+        assert filled.logits(4).size == filled.vocabulary.size
+
+    def test_it_never_asks_for_more_logits_than_there_is_room_for(
+        self, model: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        backend = LlamaCppBackend(replace(options(model), outputs=6))
+        filler = Filler(width=64, tiled=False)
+        filler.measure(lambda rows: 1.0 if rows % 4 == 0 else 2.0)
+        monkeypatch.setattr(backend, "_filler", filler)
+        assert backend.decode([Slice(0, 0, [97] * 6, 6)]) is Outcome.DONE
+        backend.close()
+
+    def test_a_full_batch_has_no_room_for_it(self, filled: LlamaCppBackend) -> None:
+        assert filled.decode([Slice(0, 0, [97] * 63, 1)]) is Outcome.DONE
+        assert filled.decode([Slice(1, 0, [97] * 64, 1)]) is Outcome.DONE
+
+    def test_what_is_measured_leaves_nothing_behind(self, backend: LlamaCppBackend) -> None:
+        backend.calibrate()
+        assert feed(backend, 0, 0, "hello") is Outcome.DONE
+
+    def test_stateful_models_do_without(self, tmp_path: Path) -> None:
+        backend = LlamaCppBackend(
+            options(tiny_kinds.write(tmp_path / "model.gguf", tiny_kinds.Kind.RECURRENT))
+        )
+        backend.calibrate()
+        assert backend.decode([Slice(0, 0, [97] * 6, 1)]) is Outcome.DONE
+        backend.close()
 
 
 class TestLoading:

@@ -494,7 +494,7 @@ class TestCalibration:
         rig = Rig(FakeBackend(sequences=4, outputs=40, cells=512))
         rig.core.calibrate(seconds=1.0)
         widths = [sum(len(each.tokens) for each in batch) for batch in rig.backend.batches]
-        assert set(widths) == {1, 2, 3, 4, 6, 8, 12, 16, 24, 32}
+        assert set(widths) == {1, 2, 3, 4, 6, 8, 12, 16, 20, 24, 32}
         assert rig.backend.cells_used == 0
         rig.check_idle()
         _, reader = rig.submit("hello", max_tokens=5)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from random import Random
 
 import pytest
@@ -20,12 +20,15 @@ from services.inference_worker.engine.scheduler import (
     Waiting,
     admit,
     displaced,
+    effort,
     in_order,
     plan,
     victim,
 )
 
 LIMITS = Limits(batch=512)
+# Prompts in steps of their own.
+APART = Limits(batch=512, chunk=128)
 SMALLEST = 4
 
 # Seconds that a step of so many rows takes.
@@ -45,6 +48,11 @@ def linear(rows: int) -> float:
 def flat(rows: int) -> float:
     """A GPU: up to 64 rows for the price of one."""
     return 0.01 * max(1.0, rows / 64)
+
+
+def two_cores(rows: int) -> float:
+    """Measured: 512 tokens of a prompt take 80 steps of one stream."""
+    return 0.012 * (1 + 0.35 * min(rows - 1, 7) + 0.13 * max(0, rows - 8))
 
 
 COSTS = pytest.mark.parametrize("cost", [steep, linear, flat])
@@ -75,10 +83,15 @@ class Simulation:
     arrived: dict[Key, float] = field(default_factory=dict)
     ranks: dict[Key, int] = field(default_factory=dict)
     left: dict[Key, int] = field(default_factory=dict)
+    depth: dict[Key, int] = field(default_factory=dict)
     last: dict[Key, float] = field(default_factory=dict)
     begun: dict[Key, float] = field(default_factory=dict)
     stalls: list[float] = field(default_factory=list)
     """Of every token but each stream's first: the pause before it, in decode steps of the load."""
+    spent: float = 0.0
+    steps: int = 0
+    most_steps: int = 0
+    """Steps between two tokens of a stream, at most."""
 
     def __post_init__(self) -> None:
         self.chunks = ChunkSizer(self.limits)
@@ -86,7 +99,7 @@ class Simulation:
 
     def add(self, key: Key, prompt: int, answer: int, rank: int = Priority.MAIN) -> None:
         self.pending[key], self.left[key] = prompt, answer
-        self.arrived[key], self.ranks[key] = self.clock, rank
+        self.arrived[key], self.ranks[key], self.depth[key] = self.clock, rank, 0
 
     def step(self) -> list[Share]:
         feeding = [
@@ -96,17 +109,29 @@ class Simulation:
                 self.arrived[key],
                 # As the engine does: what waits long enough for its prompt matters as much as any other.
                 max(self.ranks[key], self.limits.rank(Priority.SIDE, self.clock - self.arrived[key])),
+                depth=self.depth[key],
             )
             for key, pending in self.pending.items()
         ]
-        shares = plan(feeding, self.chunks, self.limits, self.clock)
+        shares = plan(feeding, self.chunks, self.limits, self.clock, self.spent, self.steps)
         rows = sum(share.tokens for share in shares)
-        streams = sum(pending == 1 for pending in self.pending.values())
-        measures = rows == streams < len(feeding)
-        guesses = 0 if measures else self.guesses * sum(each in self.last for each in self.pending)
+        running = {key for key, pending in self.pending.items() if pending == 1}
+        streams = sum(share.key in running for share in shares)
+        assert streams in (0, len(running))
+        alone = rows == streams < len(feeding)
+        measures = alone and not self.chunks.knows(streams)
+        guesses = self.guesses * streams if not measures else 0
         seconds = self.cost(rows + guesses) * (1 + self.noise * self.random.uniform(-1, 1))
-        self.chunks.observe(streams, rows - streams, seconds, guesses)
+        prompts = sum(
+            effort(share.tokens, self.depth[share.key] if self.limits.chunk else 0)
+            for share in shares
+            if share.key not in running
+        )
+        self.chunks.observe(streams, prompts, seconds, guesses)
         self.clock += seconds
+        stalled = bool(running) and not streams
+        self.spent, self.steps = (self.spent + seconds, self.steps + 1) if stalled else (0.0, 0)
+        self.most_steps = max(self.most_steps, self.steps + 1)
         unit = self.cost(len(feeding))
         for share in shares:
             self._feed(share, unit)
@@ -115,6 +140,7 @@ class Simulation:
     def _feed(self, share: Share, unit: float) -> None:
         key = share.key
         self.pending[key] -= share.tokens
+        self.depth[key] += share.tokens
         if self.pending[key]:
             return
         if key in self.last:
@@ -309,6 +335,136 @@ class TestStreamsDoNotStall:
             if not prompt:
                 alone.append(step)
         assert len(alone) == 3
+
+
+def steady(rate: float, streams: int = 1, step: float = 0.1) -> ChunkSizer:
+    """It has seen steps of `step` seconds, and `rate` prompt tokens a second in steps of their own."""
+    chunks = ChunkSizer(APART)
+    chunks.observe(streams, 0, step)
+    for _ in range(50):
+        chunks.observe(0, 128, 128 / rate / 1.0001)
+    return chunks
+
+
+class TestPromptsApart:
+    def test_streams_and_prompts_take_turns(self) -> None:
+        feeding = [Feeding((0, 0), 9000, 0.0), Feeding((1, 0), 1, 0.0), Feeding((2, 0), 1, 0.0)]
+        chunks = steady(500.0, streams=2)
+        # Two more steps of 0.1 s, in whole groups of rows.
+        assert plan(feeding, chunks, APART, 0.0) == [Share((0, 0), 64)]
+        streams = [Share((1, 0), 1), Share((2, 0), 1)]
+        assert plan(feeding, chunks, APART, 0.0, spent=0.2, steps=1) == streams
+
+    def test_the_smallest_chunk_is_fed_however_long_it_takes(self) -> None:
+        feeding = [Feeding((0, 0), 9000, 0.0), Feeding((1, 0), 1, 0.0)]
+        assert plan(feeding, steady(1.0), APART, 0.0) == [Share((0, 0), SMALLEST)]
+
+    def test_streams_of_which_nothing_is_known_go_first(self) -> None:
+        feeding = [Feeding((0, 0), 9000, 0.0), Feeding((1, 0), 1, 0.0)]
+        assert plan(feeding, ChunkSizer(APART), APART, 0.0) == [Share((1, 0), 1)]
+
+    def test_whole_chunks_when_nobody_streams(self) -> None:
+        feeding = [Feeding((0, 0), 100, 0.0), Feeding((1, 0), 9000, 0.0)]
+        assert plan(feeding, ChunkSizer(APART), APART, 0.0) == [Share((0, 0), 100), Share((1, 0), 28)]
+
+    def test_a_prompt_that_is_nearly_done_is_finished_first(self) -> None:
+        """And what its last step has room for goes to the next."""
+        feeding = [Feeding((0, 0), 150, 0.0), Feeding((1, 0), 1, 0.0), Feeding((2, 0), 9000, 0.0)]
+        chunks = steady(600.0)
+        assert plan(feeding, chunks, APART, 0.0) == [Share((0, 0), 128)]
+        feeding[0] = Feeding((0, 0), 22, 0.0, depth=128)
+        assert plan(feeding, chunks, APART, 0.0, 0.213, 1) == [Share((0, 0), 22), Share((2, 0), 106)]
+        assert plan(feeding[1:], chunks, APART, 0.0, 0.4, 2) == [Share((1, 0), 1)]
+
+    def test_but_not_before_one_that_matters_more(self) -> None:
+        title = Feeding((0, 0), 100, 0.0, rank=Priority.SIDE)
+        feeding = [title, Feeding((1, 0), 1, 0.0), Feeding((2, 0), 9000, 0.0)]
+        assert plan(feeding, steady(600.0), APART, 0.0) == [Share((2, 0), 64)]
+
+    def test_nor_deep_in_a_context_where_it_would_take_long(self) -> None:
+        feeding = [Feeding((0, 0), 150, 0.0, depth=30_000), Feeding((1, 0), 1, 0.0)]
+        (share,) = plan(feeding, steady(600.0), APART, 0.0)
+        # 0.2 s at 600 tokens a second, of which each costs more than eight.
+        assert share == Share((0, 0), 12)
+
+    @given(
+        pending=st.lists(st.integers(1, 2000), max_size=40),
+        depth=st.integers(0, 50_000),
+        rate=st.floats(1, 1e6),
+        now=st.floats(0, 1e4),
+        spent=st.floats(0, 10),
+        steps=st.integers(0, 5),
+    )
+    def test_never_more_than_a_chunk_and_never_an_empty_plan(
+        self, pending: list[int], depth: int, rate: float, now: float, spent: float, steps: int
+    ) -> None:
+        feeding = [Feeding((index, 0), tokens, 0.0, depth=depth) for index, tokens in enumerate(pending)]
+        shares = plan(feeding, steady(rate), APART, now, spent, steps)
+        assert bool(shares) == bool(pending)
+        wanted = {each.key: each.pending for each in feeding}
+        streams = {each.key for each in feeding if each.pending == 1}
+        fed = {share.key for share in shares}
+        assert len(fed) == len(shares)
+        if fed & streams:
+            assert fed == streams
+            assert all(share.tokens == 1 for share in shares)
+        else:
+            assert all(0 < share.tokens <= wanted[share.key] for share in shares)
+            assert sum(share.tokens for share in shares) <= APART.chunk
+
+    @pytest.mark.parametrize("cost", [steep, linear, two_cores])
+    @pytest.mark.parametrize("streams", [1, 3, 12])
+    def test_a_long_prompt_beside_streams(self, cost: Cost, streams: int) -> None:
+        """Streams stall no longer than they may, and the prompt gets what they leave."""
+        world = Simulation(cost, APART)
+        for index in range(streams):
+            world.add((index, 0), 40, 10_000)
+        while len(world.begun) < streams:
+            world.step()
+        # Those that began before the last one waited for its prompt.
+        world.step()
+        world.stalls.clear()
+        world.add((99, 0), 8_000, 1)
+        start = world.clock
+        while world.pending[(99, 0)] > 300:
+            world.step()
+        # A small chunk takes longer than its part of a large one: that is learned from the first.
+        assert max(world.stalls[:streams]) <= LIMITS.stall * 1.15
+        assert max(world.stalls[streams:]) <= LIMITS.stall * 1.05
+        chunk = max(
+            (rows for rows in range(SMALLEST, 129) if cost(rows) <= 2 * cost(streams)), default=SMALLEST
+        )
+        pause = max(3 * cost(streams), cost(SMALLEST) + cost(streams))
+        assert world.clock - start <= 8_000 / chunk * pause * 2
+
+    @pytest.mark.parametrize("cost", [steep, linear, two_cores])
+    def test_never_more_than_three_steps_between_two_tokens(self, cost: Cost) -> None:
+        """Whatever comes: prompts that are nearly done may take longer, but no more steps."""
+        world, random = Simulation(cost, replace(APART, slots=16)), Random(3)
+        for number in range(60):
+            world.add((number, 0), random.choice([30, 140, 200, 900]), random.randint(5, 60))
+            for _ in range(random.randint(1, 12)):
+                if world.pending:
+                    world.step()
+        while world.pending:
+            world.step()
+        assert len(world.begun) == 60
+        assert world.most_steps <= 3 or max(world.stalls) <= LIMITS.stall * 1.1
+
+    def test_a_burst_of_short_prompts_is_through_soon(self) -> None:
+        """Sixteen at once: half of them have their first token in little more than half of all the time
+        that their prompts take together."""
+        world = Simulation(two_cores, replace(APART, slots=16))
+        world.add((99, 0), 30, 4)
+        while world.pending:
+            world.step()
+        start = world.clock
+        for number in range(16):
+            world.add((number, 0), 142, 64)
+        while world.pending:
+            world.step()
+        waits = sorted(world.begun[(number, 0)] - start for number in range(16))
+        assert waits[8] <= 0.62 * two_cores(128) * 16 * 142 / 128
 
 
 class TestNothingStarves:

@@ -133,7 +133,8 @@ def test_reading_a_prompt_is_not_held_against_a_draft_model() -> None:
 
 
 def test_guesses_grow_when_all_are_right_and_rows_are_cheap() -> None:
-    assert race(FLAT, lambda _: 1.0).most == 64
+    # One row more would be the first of another class.
+    assert race(FLAT, lambda _: 1.0).most == 63
     assert race(STEEP, lambda _: 1.0).most >= 16
 
 

@@ -61,9 +61,14 @@ class TestBatches:
         choices = tuned(batch=32, slots=100).choices
         assert (choices.batch, choices.micro_batch) == (100, 100)
 
-    @pytest.mark.parametrize(("wish", "expected"), [(0, 512), (128, 128), (4096, 2048)])
+    @pytest.mark.parametrize(("wish", "expected"), [(0, 128), (64, 64), (4096, 2048)])
     def test_micro_batches(self, wish: int, expected: int) -> None:
         assert tuned(batch=2048, micro_batch=wish).choices.micro_batch == expected
+
+    def test_they_are_larger_where_more_than_processors_computes(self) -> None:
+        machine = Machine(4, 4, offloads=True)
+        assert tuned(machine=machine, batch=2048).choices.micro_batch == 512
+        assert tuned(machine=machine, batch=2048, gpu_layers=0).choices.micro_batch == 128
 
     def test_rows_of_logits_are_bounded_by_the_memory(self) -> None:
         assert tuned(64, slots=16).outputs == 16 + 1 + 64
