@@ -119,6 +119,7 @@ class FakeBackend:
         outputs: int = 0,
         rollback: int = 0,
         fingerprint: str = "f" * 64,
+        chunk: int = 0,
     ) -> None:
         self.capacity = Capacity(
             sequences,
@@ -127,6 +128,7 @@ class FakeBackend:
             Reuse.RANGES if partial_prefix else Reuse.WHOLE,
             outputs=outputs or batch,
             rollback=None if partial_prefix else rollback,
+            chunk=chunk,
         )
         self.fingerprint = fingerprint
         self.vocabulary = Vocabulary(size=END + 1, bos="", eos="")

@@ -119,7 +119,7 @@ class Driver:
         self.ended = 0
         self.core = Core(
             backend,
-            Limits(batch=backend.capacity.batch, headroom=headroom),
+            Limits(batch=backend.capacity.batch, chunk=backend.capacity.chunk, headroom=headroom),
             self.store,
             speculator,
             clock=self._time,

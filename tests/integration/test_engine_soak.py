@@ -48,8 +48,8 @@ def resident() -> int:
 class Forgetful(FakeBackend):
     """Does not remember what it was asked for: a soak asks for much. Counts its open samplers."""
 
-    def __init__(self, sequences: int, cells: int, partial_prefix: bool, rollback: int) -> None:
-        super().__init__(sequences, cells, 64, partial_prefix, rollback=rollback)
+    def __init__(self, sequences: int, cells: int, partial_prefix: bool, rollback: int, chunk: int) -> None:
+        super().__init__(sequences, cells, 64, partial_prefix, rollback=rollback, chunk=chunk)
         self.before_decode = lambda slices: self.batches.clear()
         self.open = 0
 
@@ -115,10 +115,13 @@ def right(request: Request, specs: Sequence[SamplerSpec]) -> None:
         assert bytes(said).decode() == expected
 
 
-@pytest.mark.parametrize("whole", [False, True])
-@pytest.mark.parametrize("speculates", [False, True])
-def test_the_toy_model(tmp_path: Path, whole: bool, speculates: bool, soak: Soak) -> None:
-    backend = Forgetful(4, 600, not whole, rollback=64 if speculates else 0)
+@pytest.mark.parametrize(
+    ("whole", "speculates", "chunk"),
+    [(False, False, 0), (False, False, 24), (False, True, 24), (True, False, 24), (True, True, 0)],
+)
+def test_the_toy_model(tmp_path: Path, whole: bool, speculates: bool, chunk: int, soak: Soak) -> None:
+    """`chunk`: prompts in steps of their own, of so many tokens; 0: together with the streams."""
+    backend = Forgetful(4, 600, not whole, rollback=64 if speculates else 0, chunk=chunk)
     # A conversation's blocks take some kilobytes: RAM holds a few of them, the disk some more.
     store = KvStore(backend.fingerprint, 40_000, DiskTier(tmp_path, 200_000, queue=50_000))
     driver = Driver(backend, store, lookup() if speculates else None)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 import structlog
 
 from services.common.errors import Reason, SwarmError
-from services.inference_worker.engine.jobs import Ended, Generated, Job, Output
+from services.inference_worker.engine.jobs import Ended, Generated, Job, Output, Prefilled
 from services.inference_worker.engine.scheduler import Limits
 
 log = structlog.get_logger()
@@ -25,11 +25,16 @@ class Delivery:
         self._untold: dict[int, Job] = {}
 
     def say(self, job: Job, output: Output) -> None:
-        """Puts `output` in the job's outbox; what ends something is due at once."""
+        """Puts `output` in the job's outbox; what begins or ends something is due at once."""
+        if isinstance(output, Prefilled) and job.outbox and isinstance(job.outbox[-1], Prefilled):
+            # Nobody wants to know how far it was before.
+            job.outbox.pop()
         job.outbox.append(output)
+        begins = isinstance(output, Generated) and not job.speaks
         ends = isinstance(output, Ended) or (isinstance(output, Generated) and output.finish is not None)
-        if ends or len(job.outbox) >= self._limits.bundle:
+        if begins or ends or len(job.outbox) >= self._limits.bundle:
             job.due = 0.0
+        job.speaks = job.speaks or begins
         self._untold[job.order] = job
 
     def due(self, late: float = 0.0) -> list[Job]:
@@ -46,6 +51,8 @@ class Delivery:
                 continue
             if isinstance(outputs[-1], Generated):
                 job.due = self._clock() + self._limits.pace
+            elif isinstance(outputs[-1], Prefilled):
+                job.due = self._clock() + self._limits.progress
             try:
                 kept_up = job.sink(outputs)
             except Exception:

@@ -165,6 +165,8 @@ class Job:
     outbox: list[Output] = field(default_factory=list)
     due: float = 0.0
     """When what is in the outbox is to be handed over, in the engine's clock; 0: at once."""
+    speaks: bool = False
+    """It has said its first token."""
     started: bool = False
     passed_over: bool = False
     """There was no room for it when the engine looked for the last time."""

@@ -62,6 +62,7 @@ class Limits:
     `ageing`: seconds of waiting that raise a request's rank by one.
     `pace`: shortest time in seconds between two hand-overs of a request's tokens, unless there are `bundle`
     of them. Faster streams get several at once: every message costs time of all processes on its way.
+    `progress`: the same for a prompt's progress.
     """
 
     batch: int
@@ -75,6 +76,7 @@ class Limits:
     ageing: float = 15.0
     pace: float = 0.1
     bundle: int = 16
+    progress: float = 0.5
 
     @classmethod
     def of(cls, capacity: Capacity, stall: float = 3.0) -> Limits:

@@ -82,7 +82,7 @@ class Rig:
         limits = limits or Limits(batch=self.backend.capacity.batch, headroom=4)
         self.core = Core(
             self.backend,
-            limits if paced else replace(limits, pace=0.0),
+            limits if paced else replace(limits, pace=0.0, progress=0.0),
             self.store,
             speculator,
             clock=lambda: self.now,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from random import Random
 
 import pytest
@@ -485,6 +486,73 @@ class TestPace:
         sizes = self.paced(0.0001, pace=10.0, bundle=8)[2]
         assert sizes[0] == 1
         assert set(sizes[1:-1]) == {8}
+
+    def test_a_prompts_progress_is_told_now_and_then_and_its_first_token_at_once(self) -> None:
+        limits = Limits(batch=64, headroom=4, pace=0.03, progress=0.5)
+        rig = Rig(FakeBackend(cells=4096), limits, tick=0.1, paced=True)
+        _, reader = rig.submit("long" * 500, max_tokens=3)
+        told = []
+        while not reader.generated():
+            before = len(reader.outputs)
+            rig.step()
+            told.append(len(reader.outputs) - before)
+        # 32 steps of 64 tokens: the first is told at once, then one in half a second.
+        assert told[0] == 1
+        assert 6 <= sum(told[:-1]) <= 7
+        progress = [each for each in reader.outputs if isinstance(each, Prefilled)]
+        assert [each.done for each in progress] == sorted({each.done for each in progress})
+        assert progress[-1].done == 2000
+
+
+class TestPromptsApart:
+    """With `chunk`, prompts have steps of their own."""
+
+    def test_no_decode_holds_both_and_all_say_what_they_say_alone(self) -> None:
+        rig = Rig(FakeBackend(sequences=6, cells=4096, chunk=32), Limits(batch=64, headroom=4, chunk=32))
+        readers = []
+        for number in range(5):
+            prompt = f"request {number} " * (3 + 20 * (number % 2))
+            readers.append((prompt, rig.submit(prompt, max_tokens=12)[1]))
+            rig.step(3)
+        rig.run()
+        for prompt, reader in readers:
+            assert reader.text() == ToyModel().answer(prompt, 12)
+        for batch in rig.backend.batches:
+            # A stream's slice yields logits for its one token; a prompt's last token comes with others.
+            prompts = [each for each in batch if len(each.tokens) > 1]
+            assert not prompts or sum(len(each.tokens) for each in batch) <= 32
+        assert any(
+            len(batch) > 1 and all(len(each.tokens) == 1 for each in batch) for batch in rig.backend.batches
+        )
+        rig.check_idle()
+
+    def test_streams_get_their_turn_beside_prompts_without_end(self) -> None:
+        rig = Rig(
+            FakeBackend(sequences=6, cells=8192, chunk=32), Limits(batch=64, headroom=4, chunk=32), tick=0.01
+        )
+        _, stream = rig.submit("stream", max_tokens=60)
+        rig.step(4)
+        for number in range(4):
+            rig.submit(f"{number}" * 900, max_tokens=1)
+        said = [len(stream.generated())]
+        for _ in range(60):
+            rig.step(3)
+            said.append(len(stream.generated()))
+        # Two steps of prompts at most, then one of the stream's.
+        assert all(after > before for before, after in pairwise(said) if before < 60)
+        rig.run()
+
+    def test_a_cancelled_prompt_does_not_interrupt_the_streams(self) -> None:
+        rig = Rig(FakeBackend(sequences=6, cells=8192, chunk=32), Limits(batch=64, headroom=4, chunk=32))
+        _, stream = rig.submit("stream", max_tokens=20)
+        rig.step(4)
+        job, reader = rig.submit("x" * 900, max_tokens=1)
+        rig.step(3)
+        rig.core.cancel(job, CANCELLED)
+        rig.run()
+        assert reader.ended is not None
+        assert stream.text() == ToyModel().answer("stream", 20)
+        rig.check_idle()
 
 
 class TestCalibration:
