@@ -60,7 +60,7 @@ class Settings(BaseModel):
     )
     batch: int = Field(512, ge=32, le=4096, description="tokens of one decode step")
     micro_batch: int = Field(
-        0, ge=0, le=4096, description="tokens of one graph of a step; 0: 512, or the batch if it is less"
+        0, ge=0, le=4096, description="tokens of one graph of a step; 0: 512, on processors 128"
     )
     flash_attention: Literal["auto", "on", "off"] = Field(
         "auto", description="auto: wherever the runtime can for this model and device"

@@ -235,7 +235,10 @@ class TestAnswers:
         async with worker(tmp_path, tiny_long, batch=64) as client:
             answer = await client.ask(request("p" * 300))
         progress = [each for each in answer.events if isinstance(each, PrefillProgress)]
-        assert [each.done_tokens for each in progress] == [64, 128, 192, 256, answer.usage.prompt_tokens]
+        done = [each.done_tokens for each in progress]
+        # At once, then now and then: so short a prompt is done before that.
+        assert (done[0], done[-1]) == (64, answer.usage.prompt_tokens)
+        assert done == sorted(set(done))
         assert all(each.total_tokens == answer.usage.prompt_tokens for each in progress)
 
     async def test_answers_hold_when_cells_are_short(self, tmp_path: Path, tiny: Path) -> None:

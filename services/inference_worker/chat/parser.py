@@ -10,12 +10,11 @@ import re
 from enum import Enum, auto
 from typing import Protocol
 
+from services.inference_worker.chat import readers
 from services.inference_worker.chat.formats import Format, ValueStyle
-from services.inference_worker.chat.json_call import JsonCallReader
 from services.inference_worker.chat.steps import CallReader, ReaderState, Start, Step, Text
 from services.inference_worker.chat.text import BLANKS, Trailing, may_become, partial_suffix
 from services.inference_worker.chat.toolbox import Toolbox
-from services.inference_worker.chat.xml_call import XmlCallReader
 
 
 class Parser(Protocol):
@@ -125,11 +124,8 @@ class CallParser:
             self._raw.append(opener)
         else:
             self._text = opener + self._text
-        if self._format.style is ValueStyle.TYPED_XML:
-            in_block = self._block_open and not self._from_prose
-            self._reader = XmlCallReader(self._format, self._tools, sure=announced or in_block)
-        else:
-            self._reader = JsonCallReader(self._format, self._tools)
+        in_block = self._block_open and not self._from_prose
+        self._reader = readers.reader(self._format, self._tools, announced or in_block)
 
     def _call(self, steps: list[Step], final: bool, cut_off: bool) -> bool:
         reader = self._reader

@@ -1,16 +1,13 @@
-"""How models spell reasoning and tool calls, as records; the push machine reads them, nothing else does.
+"""What a record of a format says: which texts are markers, and how the values between them are written.
 
-A record says which texts are markers and how the values between them are written. `design.md` shows how
-the formats that are still to come fit into it.
+The push machine reads records, and so do detection and grammar; none of them knows a format by its name.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from types import MappingProxyType
 
 
 class ValueStyle(StrEnum):
@@ -20,6 +17,35 @@ class ValueStyle(StrEnum):
     """One JSON object holds the name and the arguments."""
     TYPED_XML = "typed_xml"
     """The name and each parameter stand between markers; values are raw text, typed by the tool's schema."""
+    NAMED_JSON = "named_json"
+    """The name stands before the arguments, which are one JSON object."""
+    KEYED_XML = "keyed_xml"
+    """The name is bare text; each key and each value stand between markers of their own, values are raw."""
+    BRACED = "braced"
+    """`name{key:value,…}`, with texts between markers and everything else bare."""
+    PYTHON = "python"
+    """`name(key=value, …)` with Python's literals."""
+    LINES = "lines"
+    """A line with the name, then a line with the arguments as one JSON object."""
+
+
+class Trust(StrEnum):
+    """What it takes that a text is a call."""
+
+    EXPLICIT = "explicit"
+    """The markers alone: nothing but a call is written with them."""
+    PLAIN = "plain"
+    """An offered name and arguments that fit its schema: the same text may be prose or an example."""
+
+
+class Routing(StrEnum):
+    """How an answer is divided where every part of it begins with a header."""
+
+    NONE = "none"
+    HARMONY = "harmony"
+    """`<|channel|>analysis|commentary|final … <|message|>`; a recipient in the header makes it a call."""
+    RECIPIENT = "recipient"
+    """`>>>name⏎`: text for `all`, else a call's arguments (Functionary 3.2)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,24 +65,43 @@ class Format:
 
     name: as shown in ModelInfo.tool_format and chosen with --format.
     style: None for a model that makes no calls; its text passes untouched.
+    trust: what it takes that a text is a call.
     reasoning: around reasoning; the prompt may already have opened it.
-    call: around a call; what stands between opener and closer is written in `style`.
-    function: around the name (`<function=` … `>`), when the name is not part of a JSON object.
+    section: around a run of calls.
+    call: around a call; what stands between opener and closer is written in `style`. The first is what the
+        model's template prints, further ones are spellings that were seen in the field.
+    separators: texts that may stand between two calls of one section or list.
+    array: calls stand in a JSON array (or a Python list) of their own.
+    function: around the name (`<function=` … `>`), when the name is not part of a JSON object. An empty `open`
+        means that the name begins behind the call's opener.
     function_close: ends a function's parameters.
+    identity: around an id of the model's own that is dropped, between name and arguments or behind the name.
     parameter, parameter_close: around a parameter's name, and what ends its value.
+    value: around a value, where it has markers beside the parameter's own (GLM, Gemma's texts).
     name_keys, arguments_keys: members of the JSON object, the model's own spelling first.
+    noise: markers that are dropped wherever they stand; end tokens are among them.
+    routing: how parts of an answer are told apart, when headers do that.
     """
 
     name: str
     style: ValueStyle | None = None
+    trust: Trust = Trust.EXPLICIT
     reasoning: Tags | None = None
+    section: tuple[Tags, ...] = ()
     call: Tags = Tags("", "")
+    further_calls: tuple[Tags, ...] = ()
+    separators: tuple[str, ...] = ()
+    array: bool = False
     function: Tags = Tags("", "")
     function_close: str = ""
+    identity: Tags = Tags("", "")
     parameter: Tags = Tags("", "")
     parameter_close: str = ""
+    value: Tags = Tags("", "")
     name_keys: tuple[str, ...] = ()
     arguments_keys: tuple[str, ...] = ()
+    noise: tuple[str, ...] = ()
+    routing: Routing = Routing.NONE
 
     @property
     def markers(self) -> tuple[str, ...]:
@@ -92,30 +137,3 @@ class Format:
                 return head
             return f"{head}{name}{self.function.close}\n" + (self.parameter.open if some_argument else "")
         raise ValueError(f"the format {self.name} has no calls")
-
-
-HERMES_JSON = Format(
-    name="hermes_json",
-    style=ValueStyle.JSON_OBJECT,
-    reasoning=THINK,
-    call=Tags("<tool_call>", "</tool_call>"),
-    name_keys=("name",),
-    arguments_keys=("arguments", "parameters"),
-)
-
-QWEN3_CODER_XML = Format(
-    name="qwen3_coder_xml",
-    style=ValueStyle.TYPED_XML,
-    reasoning=THINK,
-    call=Tags("<tool_call>", "</tool_call>"),
-    function=Tags("<function=", ">"),
-    function_close="</function>",
-    parameter=Tags("<parameter=", ">"),
-    parameter_close="</parameter>",
-)
-
-NONE = Format(name="none")
-
-FORMATS: Mapping[str, Format] = MappingProxyType(
-    {record.name: record for record in (HERMES_JSON, QWEN3_CODER_XML, NONE)}
-)
