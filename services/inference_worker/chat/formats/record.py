@@ -72,8 +72,8 @@ class Format:
         model's template prints, further ones are spellings that were seen in the field.
     separators: texts that may stand between two calls of one section or list.
     array: calls stand in a JSON array (or a Python list) of their own.
-    function: around the name (`<function=` … `>`), when the name is not part of a JSON object. An empty `open`
-        means that the name begins behind the call's opener.
+    function: around the name (`<function=` … `>`), when the name is not part of a JSON object. An empty
+        `open` means that the name begins behind the call's opener.
     function_close: ends a function's parameters.
     identity: around an id of the model's own that is dropped, between name and arguments or behind the name.
     parameter, parameter_close: around a parameter's name, and what ends its value.
