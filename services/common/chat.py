@@ -37,11 +37,16 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class Tool:
-    """`parameters_json` is a JSON Schema as text; empty: an object without parameters."""
+    """`parameters_json` is a JSON Schema as text; empty: an object without parameters.
+
+    `strict`: a schema that cannot be held to the letter is an error; otherwise what of it cannot be held is
+    left open.
+    """
 
     name: str
     description: str = ""
     parameters_json: str = ""
+    strict: bool = False
 
 
 class ToolChoiceMode(StrEnum):
@@ -55,6 +60,27 @@ class ToolChoiceMode(StrEnum):
 class ToolChoice:
     mode: ToolChoiceMode = ToolChoiceMode.AUTO
     name: str = ""
+
+
+class ResponseKind(StrEnum):
+    TEXT = "text"
+    JSON_OBJECT = "json_object"
+    JSON_SCHEMA = "json_schema"
+    GBNF = "gbnf"
+    LARK = "lark"
+
+
+@dataclass(frozen=True, slots=True)
+class ResponseFormat:
+    """What the whole answer (behind the reasoning) must be.
+
+    `schema_json`: a JSON Schema as text, for JSON_SCHEMA. `grammar`: llama.cpp's notation for GBNF, that of
+    Lark as llguidance reads it for LARK. TEXT: anything.
+    """
+
+    kind: ResponseKind = ResponseKind.TEXT
+    schema_json: str = ""
+    grammar: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +128,7 @@ class ChatRequest:
     candidates: int = 1
     session_id: str = ""
     parent_session_id: str = ""
+    response_format: ResponseFormat = field(default_factory=ResponseFormat)
 
 
 class FinishReason(StrEnum):

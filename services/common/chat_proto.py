@@ -15,6 +15,8 @@ from services.common.chat import (
     ModelInfo,
     PrefillProgress,
     ReasoningDelta,
+    ResponseFormat,
+    ResponseKind,
     Role,
     Sampling,
     TokenLogprob,
@@ -52,6 +54,15 @@ _CHOICES_BACK = {
     ToolChoiceMode.REQUIRED: chat_pb2.ToolChoice.MODE_REQUIRED,
     ToolChoiceMode.NAMED: chat_pb2.ToolChoice.MODE_NAMED,
 }
+_KINDS = {
+    chat_pb2.ResponseFormat.KIND_UNSPECIFIED: ResponseKind.TEXT,
+    chat_pb2.ResponseFormat.KIND_TEXT: ResponseKind.TEXT,
+    chat_pb2.ResponseFormat.KIND_JSON_OBJECT: ResponseKind.JSON_OBJECT,
+    chat_pb2.ResponseFormat.KIND_JSON_SCHEMA: ResponseKind.JSON_SCHEMA,
+    chat_pb2.ResponseFormat.KIND_GBNF: ResponseKind.GBNF,
+    chat_pb2.ResponseFormat.KIND_LARK: ResponseKind.LARK,
+}
+_KINDS_BACK = {kind: value for value, kind in _KINDS.items()}
 _REASONS = {
     pb.FINISH_REASON_STOP: FinishReason.STOP,
     pb.FINISH_REASON_LENGTH: FinishReason.LENGTH,
@@ -117,11 +128,16 @@ def call_from_proto(message: chat_pb2.ToolCall) -> ToolCall:
 
 
 def tool_to_proto(tool: Tool) -> chat_pb2.Tool:
-    return chat_pb2.Tool(name=tool.name, description=tool.description, parameters_json=tool.parameters_json)
+    return chat_pb2.Tool(
+        name=tool.name,
+        description=tool.description,
+        parameters_json=tool.parameters_json,
+        strict=tool.strict,
+    )
 
 
 def tool_from_proto(message: chat_pb2.Tool) -> Tool:
-    return Tool(message.name, message.description, message.parameters_json)
+    return Tool(message.name, message.description, message.parameters_json, message.strict)
 
 
 def model_to_proto(model: ModelInfo) -> pb.ModelInfo:
@@ -186,11 +202,17 @@ def request_to_proto(request: ChatRequest) -> pb.ChatRequest:
         candidates=request.candidates,
         session_id=request.session_id,
         parent_session_id=request.parent_session_id,
+        response_format=chat_pb2.ResponseFormat(
+            kind=_KINDS_BACK[request.response_format.kind],
+            schema_json=request.response_format.schema_json,
+            grammar=request.response_format.grammar,
+        ),
     )
 
 
 def request_from_proto(message: pb.ChatRequest) -> ChatRequest:
-    """Raises SwarmError INVALID_FIELD: an unknown role or tool choice, no messages, negative candidates."""
+    """Raises SwarmError INVALID_FIELD: an unknown role, tool choice or response format, no messages,
+    negative candidates."""
     if not message.messages:
         raise invalid("messages", "expected at least one message")
     mode = _CHOICES.get(message.tool_choice.mode)
@@ -217,7 +239,15 @@ def request_from_proto(message: pb.ChatRequest) -> ChatRequest:
         candidates=max(1, message.candidates),
         session_id=message.session_id,
         parent_session_id=message.parent_session_id,
+        response_format=_response_format_from_proto(message.response_format),
     )
+
+
+def _response_format_from_proto(message: chat_pb2.ResponseFormat) -> ResponseFormat:
+    kind = _KINDS.get(message.kind)
+    if kind is None:
+        raise invalid("response_format", "expected text, json_object, json_schema, gbnf or lark")
+    return ResponseFormat(kind, message.schema_json, message.grammar)
 
 
 def _logprob_to_proto(told: TokenLogprob) -> pb.TokenLogprob:
