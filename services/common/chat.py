@@ -139,12 +139,16 @@ class FinishReason(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """First event, before any prefill: the request is valid, fits and is in the queue."""
+    """First event, before any prefill: the request is valid, fits and is in the queue.
+
+    `constrained`: a grammar holds every call in the answer to the schema of its tool.
+    """
 
     model: str
     prompt_tokens: int
     context_length: int
     worker: str
+    constrained: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -304,6 +304,7 @@ def event_to_proto(event: ChatEvent) -> pb.ChatEvent:
                     prompt_tokens=event.prompt_tokens,
                     context_length=event.context_length,
                     worker=event.worker,
+                    constrained=event.constrained,
                 )
             )
         case PrefillProgress(done, total, cached):
@@ -355,7 +356,13 @@ def event_from_proto(message: pb.ChatEvent) -> ChatEvent:
             )
         case "accepted":
             accepted = message.accepted
-            return Accepted(accepted.model, accepted.prompt_tokens, accepted.context_length, accepted.worker)
+            return Accepted(
+                accepted.model,
+                accepted.prompt_tokens,
+                accepted.context_length,
+                accepted.worker,
+                accepted.constrained,
+            )
         case "prefill_progress":
             progress = message.prefill_progress
             return PrefillProgress(progress.done_tokens, progress.total_tokens, progress.cached_tokens)

@@ -25,7 +25,8 @@ from services.common.chat import (
     Usage,
 )
 from services.common.errors import Reason, SwarmError, invalid
-from services.consensus.canonical import InvalidCallError, Toolbox, shorten
+from services.common.text import shorten
+from services.consensus.canonical import InvalidCallError, Toolbox
 from services.consensus.decide import Decider
 from services.consensus.drafts import Draft
 from services.consensus.events import Ballots, DecideEvent, Heartbeat, Question, Spoken

@@ -17,7 +17,8 @@ from services.common.chat import (
     ToolCallEnded,
     ToolCallStarted,
 )
-from services.consensus.canonical import InvalidCallError, Toolbox, shorten
+from services.common.text import shorten
+from services.consensus.canonical import InvalidCallError, Toolbox
 from services.consensus.strategies.base import Kind, Vote
 
 CandidateEvent = (

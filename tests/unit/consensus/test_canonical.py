@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from services.common.chat import Tool, ToolCall
 from services.common.errors import Reason, SwarmError
-from services.consensus.canonical import InvalidCallError, Toolbox, shorten
+from services.common.text import shorten
+from services.consensus.canonical import InvalidCallError, Toolbox
 
 BASH = {
     "type": "object",
