@@ -7,10 +7,12 @@ from collections.abc import Mapping
 
 from gateway.schemas import messages as openai
 from gateway.schemas.chat import ChatCompletionRequest, NamedToolChoice
-from gateway.schemas.rules import schema_text
+from gateway.schemas.rules import RESPONSE_SCHEMA, schema_text
 from services.common.chat import (
     ChatRequest,
     Message,
+    ResponseFormat,
+    ResponseKind,
     Role,
     Sampling,
     Tool,
@@ -24,6 +26,8 @@ from swarm.consensus.v1 import consensus_pb2 as pb
 
 AGENT_MODEL = "local-swarm-agent"
 
+# As llama.cpp has it: the first line of a grammar in Lark's notation.
+_LARK = "%llguidance"
 _SESSION = re.compile(r"[\x21-\x7e]{1,256}")
 
 
@@ -50,6 +54,7 @@ def decide_request(
                 ""
                 if tool.function.parameters is None
                 else schema_text(tool.function.parameters, f"tools[{i}].function.parameters"),
+                tool.function.strict is True,
             )
             for i, tool in enumerate(request.tools or ())
         ),
@@ -58,6 +63,7 @@ def decide_request(
         sampling=_sampling(request),
         session_id=session,
         parent_session_id=_session(headers, "x-parent-session-id"),
+        response_format=_response_format(request),
     )
     return pb.DecideRequest(
         chat=request_to_proto(chat),
@@ -87,6 +93,19 @@ def _tool_choice(request: ChatCompletionRequest) -> ToolChoice:
     if isinstance(choice, NamedToolChoice):
         return ToolChoice(ToolChoiceMode.NAMED, choice.function.name)
     return ToolChoice(ToolChoiceMode(choice) if choice is not None else ToolChoiceMode.AUTO)
+
+
+def _response_format(request: ChatCompletionRequest) -> ResponseFormat:
+    if grammar := request.grammar:
+        lark = grammar.lstrip().startswith(_LARK)
+        return ResponseFormat(ResponseKind.LARK if lark else ResponseKind.GBNF, grammar=grammar)
+    asked = request.response_format
+    if asked is None:
+        return ResponseFormat()
+    if asked.type == "json_schema":
+        text = schema_text(asked.json_schema.schema_, RESPONSE_SCHEMA, of_object=False)
+        return ResponseFormat(ResponseKind.JSON_SCHEMA, text)
+    return ResponseFormat(ResponseKind(asked.type))
 
 
 def _sampling(request: ChatCompletionRequest) -> Sampling:

@@ -10,8 +10,8 @@ from pydantic_core import ErrorDetails
 
 from gateway.body import json_type
 from gateway.schemas.messages import FunctionName, Message
-from gateway.schemas.parts import LIST, MARK, OBJECT, TEXT, Strict, by_shape
-from gateway.schemas.rules import check
+from gateway.schemas.parts import LIST, MARK, OBJECT, TEXT, WRONG_FIELD, Strict, by_field, by_shape
+from gateway.schemas.rules import LONGEST_SCHEMA, check
 from services.common.errors import SwarmError, invalid, unsupported
 
 INT32 = 2**31 - 1
@@ -25,7 +25,6 @@ UNSUPPORTED: Mapping[str, tuple[Any, ...]] = {
     "prediction": (),
     "prompt_cache_retention": (),
     "reasoning_effort": (),
-    "response_format": ({"type": "text"},),
     "service_tier": ("auto", "default"),
     "store": (False,),
     "verbosity": (),
@@ -41,7 +40,9 @@ class FunctionTool(Strict):
     name: FunctionName
     description: str | None = None
     parameters: dict[str, Any] | None = None
-    strict: Literal[False] | None = None
+    strict: bool | None = Field(
+        None, description="true: a schema that no grammar can hold to the letter is refused"
+    )
 
 
 class Tool(Strict):
@@ -56,6 +57,41 @@ class NamedFunction(Strict):
 class NamedToolChoice(Strict):
     type: Literal["function"]
     function: NamedFunction
+
+
+class TextFormat(Strict):
+    type: Literal["text"]
+
+
+class JsonObjectFormat(Strict):
+    type: Literal["json_object"]
+
+
+class JsonSchema(Strict):
+    """`strict` changes nothing here: a schema is held to the letter or refused."""
+
+    name: Annotated[str, Field(pattern=r"^[a-zA-Z0-9_-]{1,64}$")]
+    description: str | None = None
+    # `schema` is a method of pydantic's models.
+    schema_: dict[str, Any] = Field(alias="schema")
+    strict: bool | None = None
+
+
+class JsonSchemaFormat(Strict):
+    type: Literal["json_schema"]
+    json_schema: JsonSchema
+
+
+ResponseFormat = Annotated[
+    Annotated[TextFormat, Tag("~text")]
+    | Annotated[JsonObjectFormat, Tag("~json_object")]
+    | Annotated[JsonSchemaFormat, Tag("~json_schema")],
+    by_field(
+        "type",
+        frozenset({"text", "json_object", "json_schema"}),
+        "input should be one of 'text', 'json_object' and 'json_schema'",
+    ),
+]
 
 
 class SwarmOptions(Strict):
@@ -84,6 +120,10 @@ class ChatCompletionRequest(Strict):
         | None
     ) = None
     parallel_tool_calls: bool | None = None
+    response_format: ResponseFormat | None = None
+    grammar: Annotated[str, Field(max_length=LONGEST_SCHEMA)] | None = Field(
+        None, description="llama.cpp's notation, or Lark's behind a line `%llguidance`"
+    )
     max_tokens: Annotated[int, Field(ge=1, le=INT32)] | None = None
     max_completion_tokens: Annotated[int, Field(ge=1, le=INT32)] | None = Field(
         None, description="wins over max_tokens"
@@ -167,14 +207,15 @@ def _explain(first: ErrorDetails) -> SwarmError:
         return unsupported(param, f"Unknown parameter: '{param}'. It is refused rather than ignored.")
     if kind == "missing":
         return invalid(param, f"Missing required parameter: '{param}'.")
-    if kind == "wrong_role":
-        param += ".role"
+    if kind.startswith(WRONG_FIELD):
+        name = kind.removeprefix(WRONG_FIELD)
+        param += f".{name}"
         given = first["input"]
         if isinstance(given, dict) and given.get("role") == "function":
             return unsupported(param, f"Unsupported value: '{param}' is 'function'; use the role 'tool'.")
-        if isinstance(given, dict) and "role" not in given:
+        if isinstance(given, dict) and name not in given:
             return invalid(param, f"Missing required parameter: '{param}'.")
-    if kind == "unsupported" or (kind == "literal_error" and param.endswith(".function.strict")):
+    if kind == "unsupported":
         return unsupported(param, f"Unsupported value: '{param}': {message}.")
     message = message[:1].lower() + message[1:]
     return invalid(param, f"Invalid value for '{param}': {message} (got {_shown(first['input'])}).")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Discriminator
@@ -10,6 +9,8 @@ from pydantic import BaseModel, ConfigDict, Discriminator
 # Tags stand in pydantic's error locations; the mark tells them from field names.
 MARK = "~"
 TEXT, LIST, OBJECT = "~text", "~list", "~object"
+# Before the field's name, the type of the error when no member of a union has the field's value.
+WRONG_FIELD = "wrong_field_"
 
 
 class Strict(BaseModel):
@@ -30,7 +31,7 @@ def by_shape(**expected: str) -> Discriminator:
             return OBJECT
         return None
 
-    return _discriminator(shape, "wrong_type", expected["expected"])
+    return Discriminator(shape, custom_error_type="wrong_shape", custom_error_message=expected["expected"])
 
 
 def by_field(name: str, known: frozenset[str], expected: str) -> Discriminator:
@@ -40,8 +41,4 @@ def by_field(name: str, known: frozenset[str], expected: str) -> Discriminator:
         chosen = value.get(name) if isinstance(value, dict) else getattr(value, name, None)
         return f"{MARK}{chosen}" if isinstance(chosen, str) and chosen in known else None
 
-    return _discriminator(tag, f"wrong_{name}", expected)
-
-
-def _discriminator(pick: Callable[[Any], str | None], kind: str, message: str) -> Discriminator:
-    return Discriminator(pick, custom_error_type=kind, custom_error_message=message)
+    return Discriminator(tag, custom_error_type=WRONG_FIELD + name, custom_error_message=expected)

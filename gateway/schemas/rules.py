@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 DEEPEST_SCHEMA = 64
 LONGEST_SCHEMA = 256 * 1024
+RESPONSE_SCHEMA = "response_format.json_schema.schema"
 
 
 def check(request: ChatCompletionRequest) -> None:
@@ -25,6 +26,7 @@ def check(request: ChatCompletionRequest) -> None:
     _check_sampling(request)
     _check_tools(request.tools or [])
     _check_tool_choice(request)
+    _check_response_format(request)
     _check_messages(request)
 
 
@@ -39,26 +41,27 @@ def _check_sampling(request: ChatCompletionRequest) -> None:
         raise invalid("xtc_probability", "'xtc_probability' must be 0 beside 'mirostat'.")
 
 
-def schema_text(parameters: dict[str, Any], param: str) -> str:
-    """`parameters` as JSON text. Raises when it is no JSON Schema of an object."""
-    if _depth(parameters) > DEEPEST_SCHEMA:
+def schema_text(schema: dict[str, Any], param: str, of_object: bool = True) -> str:
+    """`schema` as JSON text. Raises when it is no JSON Schema, or, `of_object`, not that of an object."""
+    if _depth(schema) > DEEPEST_SCHEMA:
         raise invalid(param, f"'{param}' is nested deeper than {DEEPEST_SCHEMA} levels.")
     try:
-        text = json.dumps(parameters, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+        text = json.dumps(schema, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
     except ValueError as error:
         raise invalid(param, f"'{param}' has a number that JSON cannot write.") from error
     if len(text) > LONGEST_SCHEMA:
         raise invalid(param, f"'{param}' is longer than {LONGEST_SCHEMA} characters.")
-    if (fault := _schema_fault(text)) is not None:
-        raise invalid(param, f"'{param}' is not a valid JSON Schema of an object: {fault}.")
+    if (fault := _schema_fault(text, of_object)) is not None:
+        kind = "JSON Schema of an object" if of_object else "JSON Schema"
+        raise invalid(param, f"'{param}' is not a valid {kind}: {fault}.")
     return text
 
 
 @lru_cache(maxsize=512)
-def _schema_fault(text: str) -> str | None:
+def _schema_fault(text: str, of_object: bool) -> str | None:
     """What is wrong with the schema. Cached: a conversation sends the same tools at every turn."""
     schema = json.loads(text)
-    if schema and schema.get("type", "object") != "object":
+    if of_object and schema and schema.get("type", "object") != "object":
         return f'its type is {json.dumps(schema["type"])[:80]}, not "object"'
     if not isinstance(schema.get("$schema", ""), str):
         return "$schema is not the address of a JSON Schema draft"
@@ -105,6 +108,20 @@ def _check_tool_choice(request: ChatCompletionRequest) -> None:
             raise invalid(
                 "tool_choice.function.name", f"'tool_choice' names '{name[:64]}', which is not in 'tools'."
             )
+
+
+def _check_response_format(request: ChatCompletionRequest) -> None:
+    asked = request.response_format
+    if asked is not None and asked.type == "json_schema":
+        schema_text(asked.json_schema.schema_, RESPONSE_SCHEMA, of_object=False)
+    if not request.grammar:
+        return
+    if asked is not None and asked.type != "text":
+        raise invalid(
+            "grammar", "'grammar' and 'response_format' both say what the answer must be; send one."
+        )
+    if request.tools and request.tool_choice != "none":
+        raise invalid("grammar", "'grammar' holds the whole answer, which leaves no room for 'tools'.")
 
 
 def _check_messages(request: ChatCompletionRequest) -> None:

@@ -41,6 +41,10 @@ def nested(levels: int) -> dict[str, Any]:
     return schema
 
 
+def json_schema(**fields: Any) -> dict[str, Any]:
+    return {"type": "json_schema", "json_schema": {"name": "answer", "schema": {"type": "object"}, **fields}}
+
+
 GOOD: list[dict[str, Any]] = [
     {},
     {"stream": True, "stream_options": {"include_usage": True}},
@@ -69,7 +73,14 @@ GOOD: list[dict[str, Any]] = [
     {"tools": [TOOL], "tool_choice": "auto", "parallel_tool_calls": False},
     {"tools": [TOOL], "tool_choice": "required"},
     {"tools": [TOOL], "tool_choice": {"type": "function", "function": {"name": "bash"}}},
-    {"tools": [tool(strict=False)]},
+    {"tools": [tool(strict=False), {**tool(strict=True), "function": {"name": "two", "strict": True}}]},
+    {"response_format": {"type": "text"}},
+    {"response_format": {"type": "json_object"}, "tools": [TOOL]},
+    {"response_format": json_schema(strict=True, description="d")},
+    {"response_format": json_schema(schema={"type": "array", "items": {"$ref": "#"}})},
+    {"grammar": 'root ::= "yes" | "no"', "response_format": {"type": "text"}},
+    {"grammar": "root ::= [a-z]+", "tools": [TOOL], "tool_choice": "none"},
+    {"grammar": "", "tools": [TOOL]},
     {"tools": [tool(parameters={})]},
     {"tools": [tool(parameters={"$schema": "http://json-schema.org/draft-07/schema#", "type": "object"})]},
     {"tools": [tool(parameters=nested(30))]},
@@ -245,6 +256,20 @@ WRONG: list[tuple[dict[str, Any], str]] = [
         "tool_choice.function.name",
     ),
     ({"parallel_tool_calls": "no"}, "parallel_tool_calls"),
+    ({"tools": [tool(strict="yes")]}, "tools[0].function.strict"),
+    ({"response_format": "json"}, "response_format.type"),
+    ({"response_format": {}}, "response_format.type"),
+    ({"response_format": {"type": "xml"}}, "response_format.type"),
+    ({"response_format": {"type": "json_schema"}}, "response_format.json_schema"),
+    ({"response_format": json_schema(name="no blanks")}, "response_format.json_schema.name"),
+    ({"response_format": json_schema(schema=None)}, "response_format.json_schema.schema"),
+    ({"response_format": json_schema(schema={"type": "objec"})}, "response_format.json_schema.schema"),
+    ({"response_format": json_schema(schema=nested(33))}, "response_format.json_schema.schema"),
+    ({"response_format": json_schema(strict=1)}, "response_format.json_schema.strict"),
+    ({"grammar": 7}, "grammar"),
+    ({"grammar": "x" * 300_000}, "grammar"),
+    ({"grammar": "root ::= [a-z]", "response_format": {"type": "json_object"}}, "grammar"),
+    ({"grammar": "root ::= [a-z]", "tools": [TOOL]}, "grammar"),
 ]
 
 
@@ -264,13 +289,12 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"service_tier": "flex"}, "service_tier"),
     ({"reasoning_effort": "low"}, "reasoning_effort"),
     ({"modalities": ["text", "audio"]}, "modalities"),
-    ({"response_format": {"type": "json_object"}}, "response_format"),
     ({"functions": []}, "functions"),
     ({"function_call": "auto"}, "function_call"),
     ({"prediction": {}}, "prediction"),
     ({"swarm": {"strategy": "judge"}}, "swarm.strategy"),
     ({"stream": True, "stream_options": {"continuous": True}}, "stream_options.continuous"),
-    ({"tools": [tool(strict=True)]}, "tools[0].function.strict"),
+    ({"response_format": {"type": "json_object", "schema": {}}}, "response_format.schema"),
     ({"tools": [tool(extra=1)]}, "tools[0].function.extra"),
     (with_messages({"role": "user", "content": "", "x": 1}), "messages[1].x"),
     (with_messages({"role": "function", "content": "", "name": "f"}), "messages[1].role"),

@@ -5,7 +5,16 @@ import pytest
 
 from gateway.schemas.chat import parse
 from gateway.translate import decide_request
-from services.common.chat import Message, Role, Sampling, ToolCall, ToolChoice, ToolChoiceMode
+from services.common.chat import (
+    Message,
+    ResponseFormat,
+    ResponseKind,
+    Role,
+    Sampling,
+    ToolCall,
+    ToolChoice,
+    ToolChoiceMode,
+)
 from services.common.chat_proto import request_from_proto
 from services.common.errors import SwarmError
 from swarm.consensus.v1 import consensus_pb2 as pb
@@ -168,3 +177,34 @@ def test_an_odd_session_header_is_named(value: str) -> None:
     with pytest.raises(SwarmError) as refused:
         translated({}, {"x-session-id": value})
     assert refused.value.param == "x-session-id"
+
+
+@pytest.mark.parametrize(
+    ("given", "wanted"),
+    [
+        ({}, ResponseFormat()),
+        ({"response_format": {"type": "text"}}, ResponseFormat()),
+        ({"response_format": {"type": "json_object"}}, ResponseFormat(ResponseKind.JSON_OBJECT)),
+        (
+            {"response_format": {"type": "json_schema", "json_schema": {"name": "a", "schema": PARAMETERS}}},
+            ResponseFormat(
+                ResponseKind.JSON_SCHEMA,
+                '{"type":"object","properties":{"größe":{"type":"number","default":1.5}}}',
+            ),
+        ),
+        ({"grammar": 'root ::= "a"'}, ResponseFormat(ResponseKind.GBNF, grammar='root ::= "a"')),
+        (
+            {"grammar": '%llguidance {}\nstart: "a"'},
+            ResponseFormat(ResponseKind.LARK, grammar='%llguidance {}\nstart: "a"'),
+        ),
+        ({"grammar": ""}, ResponseFormat()),
+    ],
+)
+def test_what_the_answer_must_be_arrives(given: dict[str, Any], wanted: ResponseFormat) -> None:
+    assert request_from_proto(translated(given).chat).response_format == wanted
+
+
+def test_strict_tools_arrive_as_such() -> None:
+    strict = {"type": "function", "function": {**TOOL["function"], "name": "strict", "strict": True}}
+    chat = request_from_proto(translated({"tools": [TOOL, strict]}).chat)
+    assert [tool.strict for tool in chat.tools] == [False, True]
