@@ -75,7 +75,9 @@ class Format:
     function: around the name (`<function=` … `>`), when the name is not part of a JSON object. An empty
         `open` means that the name begins behind the call's opener.
     function_close: ends a function's parameters.
+    name_prefix: stands before a tool's name and is no part of it.
     identity: around an id of the model's own that is dropped, between name and arguments or behind the name.
+    arguments: around the arguments, where they have markers beside the call's own (a fence, a word).
     parameter, parameter_close: around a parameter's name, and what ends its value.
     value: around a value, where it has markers beside the parameter's own (GLM, Gemma's texts).
     name_keys, arguments_keys: members of the JSON object, the model's own spelling first.
@@ -94,7 +96,9 @@ class Format:
     array: bool = False
     function: Tags = Tags("", "")
     function_close: str = ""
+    name_prefix: str = ""
     identity: Tags = Tags("", "")
+    arguments: Tags = Tags("", "")
     parameter: Tags = Tags("", "")
     parameter_close: str = ""
     value: Tags = Tags("", "")
