@@ -29,7 +29,7 @@ _END = ""  # stands for the end of the text where a token is expected
 _OTHER = "\0"  # stands for anything that is none of the tokens
 
 
-class _Mode(Enum):
+class Mode(Enum):
     FUNCTION = auto()
     NAME = auto()
     PARAMETERS = auto()
@@ -49,7 +49,7 @@ class XmlCallReader:
         self._format = format
         self._tools = tools
         self._sure = sure
-        self._mode = _Mode.FUNCTION
+        self._mode = Mode.FUNCTION
         self._text = ""
         self._name = ""
         self._types: dict[str, frozenset[str]] = {}
@@ -76,19 +76,19 @@ class XmlCallReader:
     def finish(self, cut_off: bool) -> list[Step]:
         steps: list[Step] = []
         self._advance(steps, final=True)
-        whole = self._mode is _Mode.PARAMETERS and self._parameters and not self._text
+        whole = self._mode is Mode.PARAMETERS and self._parameters and not self._text
         if self.state is ReaderState.OPEN and whole and not cut_off:
             self._end(steps)  # the model stopped behind a closed parameter and left out the closers
         return steps
 
     def _advance(self, steps: list[Step], final: bool) -> None:
         handlers = {
-            _Mode.FUNCTION: self._function,
-            _Mode.NAME: self._function_name,
-            _Mode.PARAMETERS: self._between,
-            _Mode.PARAMETER_NAME: self._parameter_name,
-            _Mode.VALUE_HEAD: self._value_head,
-            _Mode.VALUE: self._value_text,
+            Mode.FUNCTION: self._function,
+            Mode.NAME: self._function_name,
+            Mode.PARAMETERS: self._between,
+            Mode.PARAMETER_NAME: self._parameter_name,
+            Mode.VALUE_HEAD: self._value_head,
+            Mode.VALUE: self._value_text,
         }
         while self.state is ReaderState.OPEN and handlers[self._mode](steps, final):
             pass
@@ -102,7 +102,7 @@ class XmlCallReader:
         opener = self._format.function.open
         if self._text.startswith(opener):
             self.begun = self._sure
-            return self._take(len(opener), _Mode.NAME)
+            return self._take(len(opener), Mode.NAME)
         return self._wait_or_refuse(may_become(self._text, (opener,)))
 
     def _function_name(self, steps: list[Step], final: bool) -> bool:
@@ -111,7 +111,7 @@ class XmlCallReader:
             return False
         self._name = self._tools.mend(name)
         self._types = dict(self._tools.parameter_types(self._name))
-        self._mode = _Mode.PARAMETERS
+        self._mode = Mode.PARAMETERS
         if self._sure:
             self._start(steps)
         return True
@@ -123,7 +123,7 @@ class XmlCallReader:
             return self._wait_or_refuse(may_become(self._text, self._structure))
         if token == self._format.parameter.open:
             self._start(steps)
-            return self._take(len(token), _Mode.PARAMETER_NAME)
+            return self._take(len(token), Mode.PARAMETER_NAME)
         if token == self._format.function_close:
             self._start(steps)
             self._text = self._text[len(token) :]
@@ -148,14 +148,14 @@ class XmlCallReader:
         steps.append(Arguments(f"{lead}{json.dumps(name, ensure_ascii=False)}:"))
         if self._kind == STRING:
             steps.append(Arguments('"'))
-        self._mode = _Mode.VALUE_HEAD
+        self._mode = Mode.VALUE_HEAD
         return True
 
     def _value_head(self, steps: list[Step], final: bool) -> bool:
         if not self._text:
             return False
         self._on_lines = self._text[0] == "\n"
-        return self._take(1 if self._on_lines else 0, _Mode.VALUE)
+        return self._take(1 if self._on_lines else 0, Mode.VALUE)
 
     def _value_text(self, steps: list[Step], final: bool) -> bool:
         start = 0
@@ -169,7 +169,7 @@ class XmlCallReader:
             if verdict:
                 self._end_value(steps)
                 marker = len(closer[0]) if closer[0] == self._format.parameter_close else 0
-                return self._take(newline + marker, _Mode.PARAMETERS)
+                return self._take(newline + marker, Mode.PARAMETERS)
             start = closer.end()
         end = len(self._text) - partial_suffix(self._text, self._closers)
         self._write(end - self._newline_before(end), steps)
@@ -259,7 +259,7 @@ class XmlCallReader:
         self._text = self._text[end + len(closer) :]
         return bare
 
-    def _take(self, count: int, mode: _Mode) -> bool:
+    def _take(self, count: int, mode: Mode) -> bool:
         self._text = self._text[count:]
         self._mode = mode
         return True
