@@ -23,6 +23,9 @@ class Toolbox:
     def __bool__(self) -> bool:
         return bool(self._schemas)
 
+    def offers(self, name: str) -> bool:
+        return name in self._schemas
+
     def mend(self, name: str) -> str:
         """The offered name that is meant: itself, or the only one that differs in case or by `functions.`.
 
