@@ -58,6 +58,22 @@ class Tags:
 
 THINK = Tags("<think>", "</think>")
 
+END_TOKENS = (
+    "<|im_end|>",
+    "<|endoftext|>",
+    "<|eot_id|>",
+    "<|eom_id|>",
+    "<|end_of_text|>",
+    "<|end_of_role|>",
+    "<|end|>",
+    "<｜end▁of▁sentence｜>",
+    "<end_of_turn>",
+    "<|END_OF_TURN_TOKEN|>",
+    "<seed:eos>",
+    "[e~[",
+)
+"""Texts with which models end a turn and which mean nothing else anywhere."""
+
 
 @dataclass(frozen=True, slots=True)
 class Format:
@@ -70,8 +86,12 @@ class Format:
     section: around a run of calls.
     call: around a call; what stands between opener and closer is written in `style`. The first is what the
         model's template prints, further ones are spellings that were seen in the field.
+    plain_calls: tags that are ordinary text, so that Trust.PLAIN holds for calls in them, whatever `trust`
+        says. Tags without `open`, here and in `call`, stand for a naked call.
+    further_styles: styles to try in turn where an opener is not followed by `style`.
     separators: texts that may stand between two calls of one section or list.
-    array: calls stand in a JSON array (or a Python list) of their own.
+    array: calls stand in a JSON array (or a Python list) of their own; a single one without brackets counts too.
+    arrays_too: calls may stand in such an array, though the template prints none.
     function: around the name (`<function=` … `>`), when the name is not part of a JSON object. An empty
         `open` means that the name begins behind the call's opener.
     function_close: ends a function's parameters.
@@ -81,7 +101,11 @@ class Format:
     parameter, parameter_close: around a parameter's name, and what ends its value.
     value: around a value, where it has markers beside the parameter's own (GLM, Gemma's texts).
     name_keys, arguments_keys: members of the JSON object, the model's own spelling first.
-    noise: markers that are dropped wherever they stand; end tokens are among them.
+    string_attribute: what says, between a parameter's name and `parameter.close`, whether the value is a text:
+        `" string="` stands for `" string="true` and `" string="false`.
+    no_call_names: names that stand for "nothing is called"; such calls are dropped.
+    noise: markers that are dropped wherever they stand outside of values.
+    end_tokens: what ends a turn; dropped like noise, but also where no tools are offered.
     routing: how parts of an answer are told apart, when headers do that.
     """
 
@@ -92,8 +116,11 @@ class Format:
     section: tuple[Tags, ...] = ()
     call: Tags = Tags("", "")
     further_calls: tuple[Tags, ...] = ()
+    plain_calls: tuple[Tags, ...] = ()
+    further_styles: tuple[ValueStyle, ...] = ()
     separators: tuple[str, ...] = ()
     array: bool = False
+    arrays_too: bool = False
     function: Tags = Tags("", "")
     function_close: str = ""
     name_prefix: str = ""
@@ -101,11 +128,19 @@ class Format:
     arguments: Tags = Tags("", "")
     parameter: Tags = Tags("", "")
     parameter_close: str = ""
+    string_attribute: str = ""
     value: Tags = Tags("", "")
     name_keys: tuple[str, ...] = ()
     arguments_keys: tuple[str, ...] = ()
+    no_call_names: tuple[str, ...] = ()
     noise: tuple[str, ...] = ()
+    end_tokens: tuple[str, ...] = END_TOKENS
     routing: Routing = Routing.NONE
+
+    @property
+    def calls(self) -> tuple[Tags, ...]:
+        """The tags around calls in all spellings, the template's own first."""
+        return (self.call, *self.further_calls, *self.plain_calls)
 
     @property
     def markers(self) -> tuple[str, ...]:
@@ -113,14 +148,17 @@ class Format:
         reasoning = (self.reasoning.open, self.reasoning.close) if self.reasoning else ()
         every = (
             *reasoning,
-            self.call.open,
-            self.call.close,
+            *(text for tags in (*self.section, *self.calls) for text in (tags.open, tags.close)),
             self.function.open,
             self.function_close,
+            self.identity.open,
+            self.identity.close,
             self.parameter.open,
             self.parameter_close,
+            self.value.open,
+            self.value.close,
         )
-        return tuple(marker for marker in every if marker)
+        return tuple(dict.fromkeys(marker for marker in every if marker))
 
     def forced_prefix(self, name: str = "", some_argument: bool = False) -> str:
         """The text that opens a call, for tool_choice: put it behind the prompt and feed it to the machine.
