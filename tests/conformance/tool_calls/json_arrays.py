@@ -1,4 +1,4 @@
-"""Calls as objects of one JSON array: mistral_array, granite3, phi4_mini, nemotron_json, command_r7b, command_r."""
+"""Calls as objects of one JSON array: Mistral's older ones, Granite 3, Phi-4-mini, Nemotron, Command-R."""
 
 from __future__ import annotations
 
@@ -31,7 +31,8 @@ def _bash(command: str) -> str:
 _M_OWN = '"}]</s>[TOOL_CALLS][{"name": "zap"}]'
 MISTRAL_ARRAY = (
     calls("one", f"[TOOL_CALLS][{_LS}]", LS),
-    calls("one with an id", '[TOOL_CALLS][{"name": "bash", "arguments": {"command": "ls"}, "id": "a1B2c3D4e"}]',
+    calls("one with an id",
+          '[TOOL_CALLS][{"name": "bash", "arguments": {"command": "ls"}, "id": "a1B2c3D4e"}]',
           LS),
     calls("a blank before the array", f"[TOOL_CALLS] [{_LS}]", LS),
     calls("two", f"[TOOL_CALLS][{_LS}, {_READ}]", LS, READ),
@@ -44,7 +45,8 @@ MISTRAL_ARRAY = (
     calls("code", f"[TOOL_CALLS][{_bash(CODE)}]</s>", ("bash", {"command": CODE})),
     calls("unicode", f"[TOOL_CALLS][{_bash(UNICODE)}]</s>", ("bash", {"command": UNICODE})),
     calls("empty arguments", f"[TOOL_CALLS][{_LIST}]", LIST),
-    calls("id first", '[TOOL_CALLS][{"id": "a1B2c3D4e", "arguments": {"command": "ls"}, "name": "bash"}]', LS),
+    calls("id first",
+          '[TOOL_CALLS][{"id": "a1B2c3D4e", "arguments": {"command": "ls"}, "name": "bash"}]', LS),
     calls("a tool that nobody offered", f"[TOOL_CALLS][{_ZAP}]", ("zap", {"x": [1]})),
     calls("another case", '[TOOL_CALLS][{"name": "Read", "arguments": {"filePath": "a.py"}}]', READ),
     one_of("one call allowed", f"[TOOL_CALLS][{_LS}, {_READ}]</s>", LS),
@@ -132,7 +134,8 @@ COMMAND_R7B = (
     calls("tight", f"<|START_ACTION|>[{_R_LS}]<|END_ACTION|>", LS),
     calls("two", f"<|START_ACTION|>[\n    {_R_LS},\n    {_R_READ}\n]<|END_ACTION|>", LS, READ),
     calls("end token", f"<|START_ACTION|>[{_R_LS}]<|END_ACTION|><|END_OF_TURN_TOKEN|>", LS),
-    calls("behind a plan", f"<|START_THINKING|>I will list.<|END_THINKING|><|START_ACTION|>[{_R_LS}]<|END_ACTION|>",
+    calls("behind a plan",
+          f"<|START_THINKING|>I will list.<|END_THINKING|><|START_ACTION|>[{_R_LS}]<|END_ACTION|>",
           LS, reasoning="I will list."),
     calls("no closer", f"<|START_ACTION|>[{_R_LS}]", LS),
     calls("own markup in a value", "<|START_ACTION|>["
@@ -141,17 +144,21 @@ COMMAND_R7B = (
     calls("code", "<|START_ACTION|>["
           + js({"tool_call_id": "0", "tool_name": "bash", "parameters": {"command": CODE}})
           + "]<|END_ACTION|>", ("bash", {"command": CODE})),
-    calls("empty arguments", '<|START_ACTION|>[{"tool_call_id": "0", "tool_name": "list_files", "parameters": {}}]'
+    calls("empty arguments",
+          '<|START_ACTION|>[{"tool_call_id": "0", "tool_name": "list_files", "parameters": {}}]'
           "<|END_ACTION|>", LIST),
     calls("a tool that nobody offered", '<|START_ACTION|>[{"tool_call_id": "0", "tool_name": "zap", '
           '"parameters": {}}]<|END_ACTION|>', ("zap", {})),
     calls("an answer", "<|START_RESPONSE|>Yes, it is.<|END_RESPONSE|>", content="Yes, it is."),
-    calls("an answer behind a plan", "<|START_THINKING|>Easy.<|END_THINKING|><|START_RESPONSE|>Yes.<|END_RESPONSE|>",
+    calls("an answer behind a plan",
+          "<|START_THINKING|>Easy.<|END_THINKING|><|START_RESPONSE|>Yes.<|END_RESPONSE|>",
           content="Yes.", reasoning="Easy."),
-    draft("a draft", f"<|START_THINKING|>Say <|START_ACTION|>[{_R_LS}]<|END_ACTION|> or not<|END_THINKING|>No.",
+    draft("a draft",
+          f"<|START_THINKING|>Say <|START_ACTION|>[{_R_LS}]<|END_ACTION|> or not<|END_THINKING|>No.",
           content="No.", reasoning=f"Say <|START_ACTION|>[{_R_LS}]<|END_ACTION|> or not"),
     one_of("one call allowed", f"<|START_ACTION|>[{_R_LS}, {_R_READ}]<|END_ACTION|>", LS),
-    cut("cut in the value", '<|START_ACTION|>[{"tool_call_id": "0", "tool_name": "bash", "parameters": {"comm'),
+    cut("cut in the value",
+        '<|START_ACTION|>[{"tool_call_id": "0", "tool_name": "bash", "parameters": {"comm'),
     untooled("no tools", f"<|START_ACTION|>[{_R_LS}]<|END_ACTION|>"),
     prose("an array alone", f"[{_R_LS}]"),
     prose("json in a block", f"```json\n[{_R_LS}]\n```"),
@@ -170,7 +177,8 @@ COMMAND_R = (
     calls("no fence at the end", f"Action: ```json\n[{_C_READ}]", READ),
     calls("end token", f"Action: ```json\n[{_C_READ}]```<|END_OF_TURN_TOKEN|>", READ),
     calls("own markup in a value", "Action: ```json\n["
-          + js({"tool_name": "bash", "parameters": {"command": _C_OWN}}) + "]```", ("bash", {"command": _C_OWN})),
+          + js({"tool_name": "bash", "parameters": {"command": _C_OWN}}) + "]```",
+          ("bash", {"command": _C_OWN})),
     calls("code", "Action: ```json\n[" + js({"tool_name": "bash", "parameters": {"command": CODE}}) + "]```",
           ("bash", {"command": CODE})),
     calls("empty arguments", 'Action: ```json\n[{"tool_name": "list_files", "parameters": {}}]```', LIST),

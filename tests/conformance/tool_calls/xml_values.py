@@ -1,4 +1,4 @@
-"""Raw values between tags that the schema types: qwen3_coder_xml, seed_oss, minimax_m2, deepseek_dsml, glm4."""
+"""Raw values between tags, typed by the schema: Qwen3-Coder, Seed-OSS, MiniMax M2, DeepSeek V3.2, GLM."""
 
 from __future__ import annotations
 
@@ -40,10 +40,12 @@ QWEN3_CODER_XML = (
     calls("prose before", f"I look.\n\n{_Q_LS}", LS, content="I look."),
     calls("prose after", f"{_Q_LS}\nDone.", LS, content="Done."),
     calls("two", f"{_Q_LS}\n{_Q_PWD}", LS, PWD),
-    calls("two functions in one block", "<tool_call>\n<function=bash>\n<parameter=command>\nls\n</parameter>\n"
+    calls("two functions in one block",
+          "<tool_call>\n<function=bash>\n<parameter=command>\nls\n</parameter>\n"
           "</function>\n<function=read>\n<parameter=filePath>\na.py\n</parameter>\n</function>\n</tool_call>",
           LS, READ),
-    calls("no outer opener", "<function=bash>\n<parameter=command>\nls\n</parameter>\n</function>\n</tool_call>",
+    calls("no outer opener",
+          "<function=bash>\n<parameter=command>\nls\n</parameter>\n</function>\n</tool_call>",
           LS),
     calls("no outer tags", "<function=bash>\n<parameter=command>\nls\n</parameter>\n</function>", LS),
     calls("no outer closer", _Q_LS.removesuffix("\n</tool_call>"), LS),
@@ -91,7 +93,8 @@ QWEN3_CODER_XML = (
     cut("cut in the closer", "<tool_call>\n<function=bash>\n<parameter=command>\nrm\n</param"),
     cut("cut in the name", "<tool_call>\n<function=ba"),
     untooled("no tools", f"So:\n{_Q_LS}\n"),
-    prose("tags in a sentence", "It writes <function=name>, <parameter=key> and </parameter> inside <tool_call>."),
+    prose("tags in a sentence",
+          "It writes <function=name>, <parameter=key> and </parameter> inside <tool_call>."),
     prose("closers alone", "</function>\n</tool_call>"),
     prose("html", "<form><parameter name='x'></form>"),
     prose("json between the tags", '<tool_call>\n{"name": "bash", "arguments": {}}\n</tool_call>'),
@@ -193,14 +196,19 @@ DEEPSEEK_DSML = (
     calls("texts and others", _dsml_block(_dsml("typed", ("text", "true", "007"), ("count", "false", "42"),
                                                 ("flag", "false", "true"), ("items", "false", '["x", 2]'))),
           ("typed", {"text": "007", "count": 42, "flag": True, "items": ["x", 2]})),
-    calls("own closers in a value", _dsml_block(_dsml("bash", ("command", "true", "a </｜DSML｜parameter> b"))),
+    calls("own closers in a value",
+          _dsml_block(_dsml("bash", ("command", "true", "a </｜DSML｜parameter> b"))),
           ("bash", {"command": "a </｜DSML｜parameter> b"})),
-    calls("code", _dsml_block(_dsml("bash", ("command", "true", CODE + "#"))), ("bash", {"command": CODE + "#"})),
-    calls("unicode", _dsml_block(_dsml("bash", ("command", "true", UNICODE))), ("bash", {"command": UNICODE})),
+    calls("code",
+          _dsml_block(_dsml("bash", ("command", "true", CODE + "#"))), ("bash", {"command": CODE + "#"})),
+    calls("unicode",
+          _dsml_block(_dsml("bash", ("command", "true", UNICODE))), ("bash", {"command": UNICODE})),
     calls("a tool that nobody offered", _dsml_block(_dsml("zap", ("x", "true", "1"))), ("zap", {"x": "1"})),
-    Case("behind reasoning", f"hm</think>\n\n{_D_LS}", (LS,), reasoning="hm", prompt_tail="<｜Assistant｜><think>"),
+    Case("behind reasoning",
+         f"hm</think>\n\n{_D_LS}", (LS,), reasoning="hm", prompt_tail="<｜Assistant｜><think>"),
     draft("a draft", f"<think>Say {_D_LS} or not</think>No.", content="No.", reasoning=f"Say {_D_LS} or not"),
-    one_of("one call allowed", _dsml_block(_dsml("bash", ("command", "true", "ls")), _dsml("list_files")), LS),
+    one_of("one call allowed",
+           _dsml_block(_dsml("bash", ("command", "true", "ls")), _dsml("list_files")), LS),
     cut("cut in the value", '<｜DSML｜function_calls>\n<｜DSML｜invoke name="bash">\n<｜DSML｜parameter '
         'name="command" string="true">rm'),
     untooled("no tools", _D_LS),
@@ -240,7 +248,8 @@ GLM4 = (
     calls("another case", _glm("Bash", command="ls"), LS),
     calls("end token", _L_LS + "<|observation|>", LS),
     calls("behind reasoning", f"\n<think>hm</think>\n{_L_LS}", LS, reasoning="hm"),
-    draft("a draft", f"<think>Say {_L_LS} or not</think>\nNo.", content="No.", reasoning=f"Say {_L_LS} or not"),
+    draft("a draft",
+          f"<think>Say {_L_LS} or not</think>\nNo.", content="No.", reasoning=f"Say {_L_LS} or not"),
     one_of("one call allowed", f"{_L_LS}\n{_L_LS}", LS),
     cut("cut in the value", "<tool_call>bash\n<arg_key>command</arg_key>\n<arg_value>rm"),
     cut("cut in the name", "<tool_call>ba"),
