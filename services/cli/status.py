@@ -69,7 +69,9 @@ def _workers(members: list[discovery_pb2.Member]) -> Table:
                 member.address,
                 model.id,
                 str(model.context_length),
-                model.tool_format,
+                f"{model.tool_format} ({model.tool_format_source})"
+                if model.tool_format_source
+                else model.tool_format,
                 str(member.slots),
             )
     return table

@@ -250,8 +250,11 @@ ChatEvent = (
 
 @dataclass(frozen=True, slots=True)
 class ModelInfo:
+    """`tool_format_source`: what told the tool format, in a few words."""
+
     id: str
     context_length: int
     tool_format: str
     created_unix: int
     display_name: str = ""
+    tool_format_source: str = ""

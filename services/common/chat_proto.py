@@ -147,12 +147,18 @@ def model_to_proto(model: ModelInfo) -> pb.ModelInfo:
         tool_format=model.tool_format,
         created_unix=model.created_unix,
         display_name=model.display_name,
+        tool_format_source=model.tool_format_source,
     )
 
 
 def model_from_proto(message: pb.ModelInfo) -> ModelInfo:
     return ModelInfo(
-        message.id, message.context_length, message.tool_format, message.created_unix, message.display_name
+        message.id,
+        message.context_length,
+        message.tool_format,
+        message.created_unix,
+        message.display_name,
+        message.tool_format_source,
     )
 
 

@@ -87,6 +87,15 @@ class Settings(BaseModel):
         "",
         description="a small model of the same vocabulary that guesses, written like model; empty: none",
     )
+    tool_format: str = Field(
+        "auto",
+        description="how the model writes tool calls, by the format's name; auto: as its template tells",
+    )
+    tool_instructions: Path | None = Field(
+        None,
+        description="file that tells a model of its tools whose template takes none, read again when it "
+        "changes; default: <home>/tool_instructions.txt, else the one that comes along",
+    )
 
     request_timeout: float = Field(600.0, gt=0, description="longest life of one request")
     round_timeout: float = Field(120.0, gt=0, description="longest wait for all votes after the leader ended")
@@ -111,7 +120,7 @@ class Settings(BaseModel):
         "", description="Host names the gateway answers to beside the loopback's, with commas between"
     )
 
-    @field_validator("home", "tools_root", mode="after")
+    @field_validator("home", "tools_root", "tool_instructions", mode="after")
     @classmethod
     def _absolute(cls, value: Path | None) -> Path | None:
         return None if value is None else value.expanduser().resolve()

@@ -20,6 +20,7 @@ from services.inference_worker.backends.llama_cpp.backend import LlamaCppBackend
 from services.inference_worker.backends.llama_cpp.devices import free_gpu_memory, offloads
 from services.inference_worker.backends.llama_cpp.options import LoadOptions
 from services.inference_worker.chat.detect import detect
+from services.inference_worker.chat.prompt import Prompt
 from services.inference_worker.chat.template import ChatTemplate
 from services.inference_worker.drafters import make_speculator, open_backend
 from services.inference_worker.engine.jobs import Ended, Output, Submission
@@ -28,6 +29,7 @@ from services.inference_worker.engine.sampling import Recommendation
 from services.inference_worker.engine.scheduler import Limits
 from services.inference_worker.engine.sharing import Sharing, Usage
 from services.inference_worker.engine.speculator import Speculator
+from services.inference_worker.instructions_file import InstructionsFile
 from services.inference_worker.kv.blocks import BLOCK
 from services.inference_worker.kv.disk import DiskTier
 from services.inference_worker.kv.store import KvStore
@@ -111,11 +113,13 @@ def load(
         backend.vocabulary.eos,
         gguf_file.model_name(path),
     )
-    format = detect(template)
+    detected = detect(template, (str(file.metadata.get("general.name", "")), path.name), settings.tool_format)
+    text = InstructionsFile(settings.tool_instructions or settings.home / "tool_instructions.txt")
     model = ModelInfo(
         id=gguf_file.model_name(path),
         context_length=context_length,
-        tool_format=format.name,
+        tool_format=detected.format.name,
+        tool_format_source=detected.how,
         created_unix=int(path.stat().st_mtime),
         display_name=str(file.metadata.get("general.name") or gguf_file.model_name(path)),
     )
@@ -124,14 +128,20 @@ def load(
         model,
         backend,
         engine,
-        template,
-        format,
+        Prompt(template, detected.format, text.read),
+        detected.format,
         Recommendation.from_metadata(file.metadata),
         choices,
     )
     engine.start()
     _warm_up(engine, backend)
-    log.info("model.ready", model=model.id, format=format.name, context=context_length)
+    log.info(
+        "model.ready",
+        model=model.id,
+        format=detected.format.name,
+        format_source=detected.how,
+        context=context_length,
+    )
     return Loaded(worker, engine, backend, store, speculator)
 
 

@@ -13,6 +13,7 @@ from services.inference_worker.backends.base import Backend, Reuse
 from services.inference_worker.chat.conversation import offered_tools
 from services.inference_worker.chat.formats import Format
 from services.inference_worker.chat.machine import PushMachine
+from services.inference_worker.chat.prompt import Prompt
 from services.inference_worker.chat.template import ChatTemplate
 from services.inference_worker.engine import sampling
 from services.inference_worker.engine.jobs import Submission
@@ -55,7 +56,7 @@ class Worker:
         model: ModelInfo,
         backend: Backend,
         engine: Engine,
-        template: ChatTemplate,
+        template: ChatTemplate | Prompt,
         format: Format,
         recommendation: sampling.Recommendation,
         choices: Choices,

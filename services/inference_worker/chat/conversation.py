@@ -7,6 +7,7 @@ from typing import Any
 
 from services.common.chat import ChatRequest, Message, Role, Tool, ToolCall, ToolChoiceMode
 from services.common.errors import SwarmError, invalid
+from services.inference_worker.chat.habits import Habits
 
 
 def offered_tools(request: ChatRequest) -> tuple[Tool, ...]:
@@ -37,7 +38,15 @@ def _function(tool: Tool, param: str) -> dict[str, Any]:
     return function
 
 
-def message_dicts(messages: tuple[Message, ...], arguments_as_text: bool) -> list[dict[str, Any]]:
+def with_tools(messages: list[dict[str, Any]], tools: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The tools as JSON text in the system message, which is added if there is none."""
+    first, rest = {"role": "system", "content": ""}, messages
+    if messages and messages[0]["role"] == "system":
+        first, rest = messages[0], messages[1:]
+    return [{**first, "tools": json.dumps(tools, ensure_ascii=False)}, *rest]
+
+
+def message_dicts(messages: tuple[Message, ...], habits: Habits) -> list[dict[str, Any]]:
     """The messages for a template; arguments of earlier calls as a mapping, or as JSON text if it wants that.
 
     Arguments that are no JSON object stay the text they are: clients send cut-off calls back, and refusing
@@ -48,16 +57,18 @@ def message_dicts(messages: tuple[Message, ...], arguments_as_text: bool) -> lis
     for message in messages:
         for call in message.tool_calls:
             names[call.id] = call.name
-        rendered.append(_message(message, names, arguments_as_text))
+        rendered.append(_message(message, names, habits))
     return rendered
 
 
-def _message(message: Message, names: dict[str, str], arguments_as_text: bool) -> dict[str, Any]:
+def _message(message: Message, names: dict[str, str], habits: Habits) -> dict[str, Any]:
     plain: dict[str, Any] = {"role": message.role.value, "content": message.content}
     if message.reasoning_content:
         plain["reasoning_content"] = message.reasoning_content
     if message.tool_calls:
-        plain["tool_calls"] = [_call(call, arguments_as_text) for call in message.tool_calls]
+        plain["tool_calls"] = [_call(call, habits.arguments_as_text) for call in message.tool_calls]
+        if not message.content and not habits.empty_content:
+            plain["content"] = None
     name = message.name
     if message.role is Role.TOOL:
         plain["tool_call_id"] = message.tool_call_id

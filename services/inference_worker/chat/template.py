@@ -8,11 +8,15 @@ from jinja2.exceptions import TemplateError, TemplateSyntaxError
 
 from services.common.chat import ChatRequest
 from services.common.errors import Reason, SwarmError
-from services.inference_worker.chat.conversation import message_dicts, offered_tools, tool_dicts
+from services.inference_worker.chat.conversation import (
+    message_dicts,
+    offered_tools,
+    tool_dicts,
+    with_tools,
+)
+from services.inference_worker.chat.habits import ToolsIn, ask
+from services.inference_worker.chat.rephrase import in_shape
 from services.inference_worker.chat.sandbox import ChatEnvironment, render
-
-_PROBE_KEY = "probe_key"
-_PROBE_VALUE = "probe_value"
 
 
 class ChatTemplate:
@@ -36,7 +40,7 @@ class ChatTemplate:
                 Reason.MODEL_FILE_INVALID,
                 f"The chat template of {model} cannot be read: {error}{where}",
             ) from error
-        self.arguments_as_text = self._wants_text()
+        self.habits = ask(self.render_messages)
 
     def render(self, request: ChatRequest, add_generation_prompt: bool = True) -> str:
         """The prompt up to where the assistant's turn begins; without the generation prompt, up to where the
@@ -46,11 +50,11 @@ class ChatTemplate:
         template's own words when it refuses the conversation.
         """
         tools = offered_tools(request)
-        return self.render_messages(
-            message_dicts(request.messages, self.arguments_as_text),
-            tool_dicts(tools) if tools else None,
-            add_generation_prompt,
-        )
+        shown = tool_dicts(tools) if tools else None
+        messages = message_dicts(in_shape(request.messages, self.habits), self.habits)
+        if shown and self.habits.tools is ToolsIn.SYSTEM_MESSAGE:
+            messages = with_tools(messages, shown)
+        return self.render_messages(messages, shown, add_generation_prompt)
 
     def render_messages(
         self,
@@ -79,30 +83,3 @@ class ChatTemplate:
         return SwarmError(
             Reason.TEMPLATE_FAILED, f"The chat template of {self.model} {what}", param="messages"
         )
-
-    def _wants_text(self) -> bool:
-        """Whether earlier calls' arguments must come as JSON text: decided once, by rendering both forms.
-
-        Most templates serialise a mapping themselves. Those that print the arguments as they stand turn a
-        mapping into Python's notation, or fail on it.
-        """
-        as_mapping = self._probe({_PROBE_KEY: _PROBE_VALUE})
-        if as_mapping is not None and f"'{_PROBE_KEY}'" not in as_mapping:
-            return False
-        as_text = self._probe(f'{{"{_PROBE_KEY}": "{_PROBE_VALUE}"}}')
-        return as_text is not None and f'"{_PROBE_KEY}": "{_PROBE_VALUE}"' in as_text
-
-    def _probe(self, arguments: dict[str, str] | str) -> str | None:
-        function = {"name": "probe", "arguments": arguments}
-        messages: list[dict[str, Any]] = [
-            {"role": "user", "content": "probe"},
-            {
-                "role": "assistant",
-                "content": "",
-                "tool_calls": [{"id": "call00000", "type": "function", "function": function}],
-            },
-        ]
-        try:
-            return self.render_messages(messages, None, add_generation_prompt=False)
-        except SwarmError:
-            return None  # the refusal is the answer: this template does not take calls in this form

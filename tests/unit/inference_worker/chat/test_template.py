@@ -110,7 +110,7 @@ def test_reasoning_and_the_tools_name_reach_the_template() -> None:
 @pytest.mark.parametrize(
     ("messages", "words"),
     [
-        ((Message(Role.SYSTEM, "s"), user("x")), "Only user and assistant roles are supported!"),
+        ((Message(Role.TOOL, "s"), user("x")), "Only user and assistant roles are supported!"),
         ((user("x"), user("y")), "Conversation roles must alternate"),
     ],
 )
@@ -161,10 +161,10 @@ def test_arguments_come_in_the_form_that_the_template_wants() -> None:
     for source, spelled in forms.items():
         prompt = template(source).render(conversation)
         assert f'{{"name": "bash", "arguments": {spelled}}}' in prompt
-    assert not template(templates.HERMES).arguments_as_text
-    assert template(templates.HERMES_TEXT_ARGUMENTS).arguments_as_text
-    assert not template(templates.PLAIN).arguments_as_text
-    assert not template(templates.STRICT).arguments_as_text
+    assert not template(templates.HERMES).habits.arguments_as_text
+    assert template(templates.HERMES_TEXT_ARGUMENTS).habits.arguments_as_text
+    assert not template(templates.PLAIN).habits.arguments_as_text
+    assert not template(templates.STRICT).habits.arguments_as_text
 
 
 @pytest.mark.parametrize(
