@@ -249,7 +249,8 @@ class XmlCallReader:
     def _read_name(self, closer: str) -> str | None:
         """The text up to `closer`, taken; None when it is not whole yet or is no name."""
         end = self._text.find(closer, 0, _LONGEST_NAME + len(closer))
-        name = self._text if end < 0 else self._text[:end]
+        known = len(self._text) - partial_suffix(self._text, (closer,)) if end < 0 else end
+        name = self._text[:known]
         bare = name.strip().strip("\"'")
         if len(name) > _LONGEST_NAME or "<" in name or "\n" in name or (end >= 0 and not bare):
             self._refuse()
