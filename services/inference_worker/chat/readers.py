@@ -6,6 +6,9 @@ from collections.abc import Callable
 
 from services.inference_worker.chat.formats import Format, ValueStyle
 from services.inference_worker.chat.json_call import JsonCallReader
+from services.inference_worker.chat.keyed_call import KeyedCallReader
+from services.inference_worker.chat.line_call import LineCallReader
+from services.inference_worker.chat.named_call import NamedCallReader
 from services.inference_worker.chat.steps import CallReader
 from services.inference_worker.chat.toolbox import Toolbox
 from services.inference_worker.chat.xml_call import XmlCallReader
@@ -16,6 +19,9 @@ Maker = Callable[[Format, Toolbox, bool], CallReader]
 _MAKERS: dict[ValueStyle, Maker] = {
     ValueStyle.JSON_OBJECT: lambda format, tools, sure: JsonCallReader(format, tools),
     ValueStyle.TYPED_XML: lambda format, tools, sure: XmlCallReader(format, tools, sure=sure),
+    ValueStyle.NAMED_JSON: lambda format, tools, sure: NamedCallReader(format, tools, sure=sure),
+    ValueStyle.KEYED_XML: lambda format, tools, sure: KeyedCallReader(format, tools),
+    ValueStyle.LINES: lambda format, tools, sure: LineCallReader(format, tools),
 }
 
 
