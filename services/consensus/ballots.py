@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
-from services.consensus.events import Ballot, Ballots
+from services.consensus.events import ALL_FITTED, Ballot, Ballots, CallChecks
 from services.consensus.strategies.base import Kind, State, Verdict, Vote
 
 _PROPOSAL = {Kind.WORDS: "an answer in words", Kind.CUT_OFF: "cut off before the call was complete"}
 
 
 def ballots(
-    strategy: str, verdict: Verdict, votes: Iterable[Vote], round_number: int, generated: int
+    strategy: str,
+    verdict: Verdict,
+    votes: Iterable[Vote],
+    round_number: int,
+    generated: int,
+    checks: CallChecks = ALL_FITTED,
 ) -> Ballots:
     """`verdict` is that of the last round, `votes` are those of all rounds by candidate number."""
     decided = verdict.state is State.WON
@@ -34,13 +39,21 @@ def ballots(
             for vote in sorted(votes, key=lambda vote: vote.candidate)
         ),
         generated_tokens=generated,
+        call_checks=checks,
     )
 
 
-def unanimous(strategy: str, votes: Sequence[Vote], generated: int) -> Ballots:
-    """Nobody voted: every candidate is an answer of its own, and all are given."""
-    verdict = Verdict(State.WON, 1, winners=tuple(vote.candidate for vote in votes))
-    return ballots(strategy, verdict, votes, 1, generated)
+def unanimous(
+    strategy: str,
+    votes: Sequence[Vote],
+    generated: int,
+    superseded: Collection[int] = (),
+    checks: CallChecks = ALL_FITTED,
+) -> Ballots:
+    """Nobody voted: every candidate is an answer of its own, and all are given but those `superseded`."""
+    winners = tuple(vote.candidate for vote in votes if vote.candidate not in superseded)
+    rounds = 2 if checks.retried else 1
+    return ballots(strategy, Verdict(State.WON, 1, winners=winners), votes, rounds, generated, checks)
 
 
 def disagreement(votes: Sequence[Vote], rounds: int, quorum: int, hindrance: str = "") -> str:

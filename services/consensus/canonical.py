@@ -22,6 +22,7 @@ NOT_ACTING = "description"
 # Floats beyond have no exact integer.
 _EXACT = 2.0**53
 _SUMMARY_LENGTH = 400
+_PROBLEM_LENGTH = 300
 
 
 class InvalidCallError(ValueError):
@@ -52,9 +53,18 @@ class Toolbox:
     def canonical(self, calls: Sequence[ToolCall]) -> Proposal:
         """Raises InvalidCallError when a call is of no offered tool, or its arguments do not fit."""
         forms = [{"name": call.name, "arguments": self._arguments(call)} for call in calls]
-        # ASCII only: lone surrogates are legal in JSON and cannot be encoded otherwise.
-        text = json.dumps(forms, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
-        return Proposal(hashlib.sha256(text.encode("ascii")).hexdigest(), _summary(forms))
+        return Proposal(_key(forms), _summary(forms))
+
+    def offers(self, name: str) -> bool:
+        return name in self._checks
+
+    def problem(self, call: ToolCall) -> str | None:
+        """What is wrong with the call, for people and for the model that made it; None: nothing."""
+        try:
+            self._arguments(call)
+        except InvalidCallError as error:
+            return shorten(str(error), _PROBLEM_LENGTH)
+        return None
 
     def _arguments(self, call: ToolCall) -> dict[str, Any]:
         check = self._checks.get(call.name)
@@ -69,6 +79,24 @@ class Toolbox:
         if check.properties - {NOT_ACTING}:
             arguments.pop(NOT_ACTING, None)
         return arguments
+
+
+def key_as_written(calls: Sequence[ToolCall]) -> str:
+    """The key of calls that no schema accepts: equal where names and arguments are."""
+    return _key([{"name": call.name, "arguments": _as_written(call.arguments_json)} for call in calls])
+
+
+def _as_written(arguments_json: str) -> dict[str, Any] | str:
+    try:
+        return _parse(arguments_json)
+    except (ValueError, RecursionError):
+        return arguments_json
+
+
+def _key(forms: Sequence[Mapping[str, Any]]) -> str:
+    # ASCII only: lone surrogates are legal in JSON and cannot be encoded otherwise.
+    text = json.dumps(forms, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+    return hashlib.sha256(text.encode("ascii")).hexdigest()
 
 
 def _parse(text: str) -> dict[str, Any]:

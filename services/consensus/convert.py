@@ -5,7 +5,7 @@ from __future__ import annotations
 from google.protobuf.message import Message
 
 from services.common.chat_proto import event_to_proto, request_from_proto
-from services.consensus.events import Ballots, DecideEvent, Heartbeat, Question
+from services.consensus.events import Ballots, CallChecks, DecideEvent, Heartbeat, Question
 from services.consensus.routing import AGENT
 from swarm.consensus.v1 import consensus_pb2 as pb
 
@@ -63,5 +63,18 @@ def _ballots_to_proto(ballots: Ballots) -> pb.Ballots:
                 won=ballot.won,
             )
             for ballot in ballots.ballots
+        ],
+        call_checks=_checks_to_proto(ballots.call_checks) if ballots.call_checks else None,
+    )
+
+
+def _checks_to_proto(checks: CallChecks) -> pb.CallChecks:
+    return pb.CallChecks(
+        retried=checks.retried,
+        invalid=[
+            pb.InvalidCall(
+                choice=call.choice, index=call.index, id=call.id, name=call.name, problem=call.problem
+            )
+            for call in checks.invalid
         ],
     )

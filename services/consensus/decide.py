@@ -10,14 +10,14 @@ from dataclasses import dataclass, replace
 from services.common.chat import ChatRequest
 from services.common.errors import Reason, SwarmError
 from services.consensus.canonical import Toolbox
-from services.consensus.direct import direct
+from services.consensus.direct import Direct
 from services.consensus.election import Election
 from services.consensus.events import DecideEvent, Question
 from services.consensus.fanout import Fanout
 from services.consensus.plan import Plan, plan
 from services.consensus.ports import Directory, Worker
 from services.consensus.pulse import Pulse
-from services.consensus.routing import Route, route, spread
+from services.consensus.routing import Route, Share, route, spread
 from services.consensus.strategies.tool_vote import ToolVote
 
 # How long a request waits for a worker that is listed and just being restarted, in seconds.
@@ -76,6 +76,7 @@ class Decider:
                 workers=lambda: route(chat.model, self._directory.workers(), chat.session_id).workers,
                 toolbox=toolbox,
                 strategy=ToolVote(),
+                last_strategy=ToolVote(takes_invalid=True),
                 pulse=pulse,
                 round_timeout=self._rules.round_timeout,
             )
@@ -85,9 +86,15 @@ class Decider:
             return
         # One worker for all choices: they share the prefill, and where nobody votes more heads gain nothing.
         shares, spares = spread(planned.candidates, found.workers[:1]), found.workers[1:]
+
+        def again(corrected: ChatRequest, number: int) -> Fanout:
+            worker = fanout.lanes[0].worker
+            others = [each for each in found.workers if each is not worker]
+            return Fanout(corrected, [Share(worker, 0, 1)], others, deadline, offset=number)
+
         async with (
             Fanout(chat, shares, spares, deadline) as fanout,
-            aclosing(direct(fanout, toolbox, pulse)) as events,
+            aclosing(Direct(chat, fanout, toolbox, pulse, again).events()) as events,
         ):
             async for event in events:
                 yield event

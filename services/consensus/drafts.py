@@ -18,7 +18,7 @@ from services.common.chat import (
     ToolCallStarted,
 )
 from services.common.text import shorten
-from services.consensus.canonical import InvalidCallError, Toolbox
+from services.consensus.canonical import InvalidCallError, Toolbox, key_as_written
 from services.consensus.strategies.base import Kind, Vote
 
 CandidateEvent = (
@@ -48,6 +48,7 @@ class Draft:
     worker: str
     finished: CandidateFinished | None = None
     _content: list[str] = field(default_factory=list)
+    _reasoning: list[str] = field(default_factory=list)
     _logprobs: list[TokenLogprob] = field(default_factory=list)
     _calls: dict[int, _Call] = field(default_factory=dict)
     _pieces: int = 0
@@ -61,7 +62,8 @@ class Draft:
             case ContentDelta(_, text):
                 self._content.append(text)
                 self._pieces += 1
-            case ReasoningDelta():
+            case ReasoningDelta(_, text):
+                self._reasoning.append(text)
                 self._pieces += 1
             case TokenLogprobs(_, tokens):
                 self._logprobs += tokens
@@ -81,6 +83,10 @@ class Draft:
     @property
     def content(self) -> str:
         return "".join(self._content)
+
+    @property
+    def reasoning(self) -> str:
+        return "".join(self._reasoning)
 
     def said(self, before: str = "") -> Iterator[TokenLogprobs | ContentDelta]:
         """The prose so far as choice 0, behind `before`, with what is known of its tokens."""
@@ -102,6 +108,21 @@ class Draft:
             for _, call in sorted(self._calls.items())
             if call.ended
         )
+
+    def acts(self, candidate: int) -> Iterator[ToolCallStarted | ToolCallArguments | ToolCallEnded]:
+        """All its calls as events of `candidate`, in order; one that is not complete has no end."""
+        for index, (_, call) in enumerate(sorted(self._calls.items())):
+            yield ToolCallStarted(candidate, index, call.id, call.name)
+            if arguments := "".join(call.fragments):
+                yield ToolCallArguments(candidate, index, arguments)
+            if call.ended:
+                yield ToolCallEnded(candidate, index)
+
+    @property
+    def whole(self) -> bool:
+        """It has finished, and none of its calls was cut off."""
+        cut = self.calling and self.cut_off
+        return self.finished is not None and not cut and all(call.ended for call in self._calls.values())
 
     @property
     def tokens(self) -> int:
@@ -139,5 +160,5 @@ class Draft:
         try:
             proposal = toolbox.canonical(calls)
         except InvalidCallError as error:
-            return Kind.INVALID, "", f"invalid: {shorten(str(error), 300)}"
+            return Kind.INVALID, key_as_written(calls), f"invalid: {shorten(str(error), 300)}"
         return Kind.CALLS, proposal.key, proposal.summary

@@ -13,12 +13,13 @@ from services.common.errors import SwarmError
 from services.consensus.ballots import ballots, disagreement
 from services.consensus.canonical import Toolbox
 from services.consensus.emission import closing, closing_words
-from services.consensus.events import DecideEvent, Heartbeat, Spoken
+from services.consensus.events import CallChecks, DecideEvent, Heartbeat, Spoken
 from services.consensus.fanout import Fanout
 from services.consensus.ports import Worker
 from services.consensus.pulse import Pulse
 from services.consensus.routing import spread
-from services.consensus.strategies.base import State, Strategy, spokesman
+from services.consensus.second_chance import checks, correction, faults, worth_asking
+from services.consensus.strategies.base import Kind, State, Strategy, Verdict, spokesman
 from services.consensus.voting import Round
 
 ROUNDS = 2
@@ -30,6 +31,7 @@ log = structlog.get_logger()
 class Election:
     """`workers` gives those that serve the request's model, the one to lead first, anew for each round.
 
+    `last_strategy` decides the last round, after which nobody is asked again.
     `round_timeout` in seconds bounds the wait for votes once a round's leader has ended.
     """
 
@@ -38,6 +40,7 @@ class Election:
     workers: Callable[[], Sequence[Worker]]
     toolbox: Toolbox
     strategy: Strategy
+    last_strategy: Strategy
     pulse: Pulse
     round_timeout: float
 
@@ -45,14 +48,17 @@ class Election:
         """`deadline` is in the loop's time. Raises SwarmError only out of the first round."""
         held: list[Round] = []
         hindrance = ""
+        corrected = False
         while len(held) < ROUNDS and not (held and held[-1].verdict.state is State.WON):
+            chat = self._corrected(held[-1]) if held else None
             try:
-                async with self._ask(held, deadline) as fanout:
-                    current = self._round(fanout, live=not held)
+                async with self._ask(chat or self.chat, held, deadline) as fanout:
+                    current = self._round(fanout, held)
                     async with aclosing(current.events()) as events:
                         async for event in events:
                             yield event if isinstance(event, Heartbeat) else Spoken(0, event)
                 held.append(current)
+                corrected = corrected or chat is not None
             except SwarmError as error:
                 if not held:
                     raise
@@ -71,18 +77,37 @@ class Election:
             [vote for each in held for vote in each.votes],
             len(held),
             sum(each.generated for each in held),
+            self._checks(held[-1], corrected),
         )
         yield Spoken(0, held[0].usage(finished.completion_tokens, finished.reasoning_tokens))
 
-    def _ask(self, held: Sequence[Round], deadline: float) -> Fanout:
+    def _ask(self, chat: ChatRequest, held: Sequence[Round], deadline: float) -> Fanout:
         known = self.workers()
         failed = frozenset[str]().union(*(each.failed for each in held))
         workers = [worker for worker in known if worker.id not in failed] or known
         shares = spread(self.voters, workers)
-        return Fanout(self.chat, shares, workers[len(shares) :], deadline, offset=len(held) * self.voters)
+        return Fanout(chat, shares, workers[len(shares) :], deadline, offset=len(held) * self.voters)
 
-    def _round(self, fanout: Fanout, live: bool) -> Round:
-        return Round(fanout, self.strategy, self.toolbox, self.pulse, self.round_timeout, live)
+    def _round(self, fanout: Fanout, held: Sequence[Round]) -> Round:
+        strategy = self.last_strategy if len(held) == ROUNDS - 1 else self.strategy
+        return Round(fanout, strategy, self.toolbox, self.pulse, self.round_timeout, live=not held)
+
+    def _corrected(self, lost: Round) -> ChatRequest | None:
+        """What to ask instead of the same again, if most of the voters made calls that fit no schema."""
+        invalid = [vote for vote in lost.votes if vote.kind is Kind.INVALID]
+        if 2 * len(invalid) <= self.voters:
+            return None
+        winners = tuple(vote.candidate for vote in invalid)
+        verdict = Verdict(State.SPLIT, 0, Kind.INVALID, winners=winners)
+        draft = lost.drafts[spokesman(verdict, lost.votes, lost.leader)]
+        found = faults(draft, self.toolbox)
+        return correction(self.chat, draft, found) if worth_asking(draft, found) else None
+
+    def _checks(self, last: Round, corrected: bool) -> CallChecks:
+        if last.verdict.state is State.WON and last.verdict.kind is Kind.INVALID:
+            speaker = spokesman(last.verdict, last.votes, last.leader)
+            return checks(corrected, faults(last.drafts[speaker], self.toolbox))
+        return CallChecks(corrected)
 
     def _answer(self, held: Sequence[Round], hindrance: str) -> Iterator[ChatEvent]:
         shown, last = held[0].shown, held[-1]

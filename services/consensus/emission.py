@@ -12,28 +12,22 @@ from services.common.chat import (
     ChatEvent,
     ContentDelta,
     FinishReason,
-    ToolCallArguments,
-    ToolCallEnded,
-    ToolCallStarted,
 )
-from services.consensus.drafts import Draft
+from services.consensus.drafts import CandidateEvent, Draft
 from services.consensus.strategies.base import Kind
 
 _PARAGRAPH = "\n\n"
 
 
-def closing(kind: Kind, speaker: Draft, shown: Draft | None) -> Iterator[ChatEvent]:
+def closing(kind: Kind, speaker: Draft, shown: Draft | None) -> Iterator[CandidateEvent]:
     """The rest of choice 0, up to and with CandidateFinished.
 
     `speaker` is the candidate whose answer is given, `shown` the one whose prose was streamed, if any was.
     """
     if speaker is not shown and speaker.content and (shown is None or kind is Kind.WORDS):
         yield from speaker.said(_PARAGRAPH if shown else "")
-    if kind is Kind.CALLS:
-        for index, call in enumerate(speaker.calls):
-            yield ToolCallStarted(0, index, call.id, call.name)
-            yield ToolCallArguments(0, index, call.arguments_json)
-            yield ToolCallEnded(0, index)
+    if kind in (Kind.CALLS, Kind.INVALID):
+        yield from speaker.acts(0)
         reason = FinishReason.TOOL_CALLS
     else:
         reason = FinishReason.LENGTH if speaker.cut_off else FinishReason.STOP

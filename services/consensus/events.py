@@ -43,6 +43,34 @@ class Ballot:
 
 
 @dataclass(frozen=True, slots=True)
+class InvalidCall:
+    """A call in the answer that does not fit what was offered; `index` is its place in its message."""
+
+    choice: int
+    index: int
+    id: str
+    name: str
+    problem: str
+
+
+@dataclass(frozen=True, slots=True)
+class CallChecks:
+    """`retried`: a call did not fit its tool's schema, and the model was told and asked once more.
+
+    `invalid`: the calls of the answer that do not fit, passed on as they are.
+    """
+
+    retried: bool = False
+    invalid: tuple[InvalidCall, ...] = ()
+
+    def __bool__(self) -> bool:
+        return self.retried or bool(self.invalid)
+
+
+ALL_FITTED = CallChecks()
+
+
+@dataclass(frozen=True, slots=True)
 class Ballots:
     """How it was decided; comes once, before the final usage.
 
@@ -56,6 +84,7 @@ class Ballots:
     round: int
     ballots: tuple[Ballot, ...]
     generated_tokens: int
+    call_checks: CallChecks = ALL_FITTED
 
 
 @dataclass(frozen=True, slots=True)

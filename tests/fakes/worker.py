@@ -82,8 +82,8 @@ def think(text: str) -> Step:
 
 class FakeWorker(inference_pb2_grpc.InferenceServiceServicer):
     """Each Chat call plays the next script, the last one again and again; a script has an answer for each
-    candidate. `refusal` fails calls before they are accepted. `status` is told beside name and slots, or
-    nothing ever while `silent`."""
+    candidate. `refusal` fails calls before they are accepted. `constrained`: it says that a grammar holds its
+    calls. `status` is told beside name and slots, or nothing ever while `silent`."""
 
     def __init__(self, name: str, model: str = "tiny", context_length: int = 4096, slots: int = 8) -> None:
         self.name = name
@@ -98,6 +98,7 @@ class FakeWorker(inference_pb2_grpc.InferenceServiceServicer):
         self.prompt_tokens = 20
         self.cached_tokens = 5
         self.tells_prefill = False
+        self.constrained = False
         self.status = inference_pb2.GetStatusResponse()
         self.silent = False
         self.address = ""
@@ -145,7 +146,9 @@ class FakeWorker(inference_pb2_grpc.InferenceServiceServicer):
             ]
             stack.push_async_callback(_cancel, players)
             try:
-                yield event_to_proto(Accepted(self.model, self.prompt_tokens, self.context_length, self.name))
+                yield event_to_proto(
+                    Accepted(self.model, self.prompt_tokens, self.context_length, self.name, self.constrained)
+                )
                 if self.tells_prefill:
                     yield event_to_proto(
                         PrefillProgress(self.prompt_tokens, self.prompt_tokens, self.cached_tokens)

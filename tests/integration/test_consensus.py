@@ -199,7 +199,9 @@ class TestStreaming:
         assert (answer.ballots.round, answer.ballots.quorum, answer.ballots.decided) == (2, 2, True)
         assert [ballot.summary for ballot in answer.ballots.ballots[1:3]] == ["lost", "lost"]
 
-    async def test_one_candidate_streams_its_call_as_it_comes(self, tmp_path: Path) -> None:
+    async def test_one_candidate_streams_a_call_that_a_grammar_holds_as_it_comes(
+        self, tmp_path: Path
+    ) -> None:
         gate = asyncio.Event()
         answer = [
             ToolCallStarted(0, 0, "c", "bash"),
@@ -208,6 +210,7 @@ class TestStreaming:
             *bash("ls")[2:],
         ]
         worker = FakeWorker("Zeus").script(answer)
+        worker.constrained = True
         async with worker.running(), swarm_of(tmp_path, worker, heartbeat=0.05) as swarm:
             stream = swarm.stream(request(temperature=0.0))
             event, before = await first(stream, "tool_call_arguments")

@@ -152,6 +152,7 @@ class TestWorkerLost:
     async def test_a_call_begun_in_the_open_is_not_begun_again_elsewhere(self, tmp_path: Path) -> None:
         seen = asyncio.Event()
         dying = FakeWorker("Dying").script([ToolCallStarted(0, 0, "c", "bash"), seen, Crash()])
+        dying.constrained = True
         living = FakeWorker("Living").script(bash("ls"))
         async with dying.running(), living.running(), swarm_of(tmp_path, dying, living) as swarm:
             asked = request(voters=1, session_id=session_led_by(dying, living))
@@ -159,6 +160,14 @@ class TestWorkerLost:
                 await swarm.gather(asked, Answer(), after=("tool_call_started", seen))
         assert caught.value.reason is Reason.WORKER_LOST
         assert living.requests == []
+
+    async def test_a_call_that_was_held_back_begins_anew_elsewhere(self, tmp_path: Path) -> None:
+        dying = FakeWorker("Dying").script([ToolCallStarted(0, 0, "c", "bash"), Crash()])
+        living = FakeWorker("Living").script(bash("ls", call_id="whole"))
+        async with dying.running(), living.running(), swarm_of(tmp_path, dying, living) as swarm:
+            answer = await swarm.decide(request(voters=1, session_id=session_led_by(dying, living)))
+        assert answer.calls() == [("whole", "bash", '{"command": "ls"}')]
+        assert [request.candidates for request in living.requests] == [1]
 
     async def test_an_answer_that_just_ends_is_a_lost_worker(self, tmp_path: Path) -> None:
         worker = FakeWorker("Zeus").script(say("Half")[:1])

@@ -15,7 +15,7 @@ class Kind(StrEnum):
     WORDS = "words"
     # Ended by the token limit inside a tool call: there is no complete call to vote for.
     CUT_OFF = "cut_off"
-    # Calls that no offered tool accepts: a vote for nothing.
+    # Calls that no offered tool accepts: a vote for nothing, unless the strategy says otherwise.
     INVALID = "invalid"
     # The worker died, was too slow or refused: a vote for nothing that still counts as one.
     LOST = "lost"
@@ -29,7 +29,8 @@ class Kind(StrEnum):
 class Vote:
     """One candidate's vote. Votes agree when `kind` and `key` are equal.
 
-    `key` is empty unless `kind` is CALLS. `mean_logprob` is per token, natural logarithm.
+    `key` is empty unless `kind` is CALLS, or INVALID with calls that are complete. `mean_logprob` is per
+    token, natural logarithm.
     """
 
     candidate: int

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 
 from services.consensus.strategies.base import Kind, QuorumRule, State, Verdict, Vote, two_thirds
 
+_CALLING = (Kind.CALLS, Kind.INVALID)
+
 
 class ToolVote:
     """A call needs the quorum; words, and being cut off, which run nothing, need more than half.
@@ -17,14 +19,19 @@ class ToolVote:
 
     name = "tool_vote"
 
-    def __init__(self, quorum: QuorumRule = two_thirds) -> None:
-        """`quorum` must always ask for more than half, or two calls could win."""
+    def __init__(self, quorum: QuorumRule = two_thirds, takes_invalid: bool = False) -> None:
+        """`quorum` must always ask for more than half, or two calls could win.
+
+        `takes_invalid`: equal calls that no offered tool accepts win like any others. The model was told
+        and wrote them again, so the client shall have them as they are.
+        """
         self._quorum = quorum
+        self._takes_invalid = takes_invalid
 
     def decide(self, votes: Sequence[Vote], voters: int) -> Verdict:
         clusters: dict[tuple[Kind, str], list[Vote]] = defaultdict(list)
         for vote in votes:
-            if vote.kind.counts:
+            if vote.kind.counts or (self._takes_invalid and vote.kind is Kind.INVALID and vote.key):
                 clusters[vote.kind, vote.key].append(vote)
         outstanding = voters - len(votes)
         least = self._quorum(voters, None)
@@ -32,7 +39,7 @@ class ToolVote:
         for (kind, key), cluster in clusters.items():
             needed = self._needed(voters, cluster[0])
             if len(cluster) >= needed:
-                quorum = needed if kind is Kind.CALLS else least
+                quorum = needed if kind in _CALLING else least
                 winners = tuple(sorted(vote.candidate for vote in cluster))
                 return Verdict(State.WON, quorum, kind, key, winners)
 
@@ -44,4 +51,4 @@ class ToolVote:
         return Verdict(State.OPEN if reachable or unseen else State.SPLIT, least)
 
     def _needed(self, voters: int, vote: Vote) -> int:
-        return self._quorum(voters, vote) if vote.kind is Kind.CALLS else voters // 2 + 1
+        return self._quorum(voters, vote) if vote.kind in _CALLING else voters // 2 + 1

@@ -98,6 +98,7 @@ def election(voters: int, *workers: Worker, round_timeout: float = 60.0) -> Asyn
         workers=lambda: workers,
         toolbox=Toolbox([Tool("bash")]),
         strategy=ToolVote(),
+        last_strategy=ToolVote(takes_invalid=True),
         pulse=Pulse(60.0),
         round_timeout=round_timeout,
     ).events(loop.time() + 5.0)
