@@ -128,10 +128,13 @@ class AnswerReader:
         else:
             index = event.tool_call_ended.index
             call = _open_call(choice, index)
-            if not call.named or "}" not in call.held:
-                raise _broken(f"ended call {index} of choice {number} whose arguments are no JSON object")
             call.ended = True
-            self._sink.arguments(number, index, call.held)
+            if not call.named:
+                # Nothing but what may close an object: no arguments, or nonsense that is passed on as it is.
+                self._sink.call(number, index, call.id, call.name)
+                call.held = call.held if call.held.strip() else "{}"
+            if call.held:
+                self._sink.arguments(number, index, call.held)
 
     def _arguments(self, number: int, index: int, call: _Call, fragment: str) -> None:
         text = call.held + fragment

@@ -43,7 +43,35 @@ def swarm_object(reader: AnswerReader) -> dict[str, Any]:
             "generated_tokens": ballots.generated_tokens,
             "ballots": [_ballot(ballot) for ballot in ballots.ballots],
         }
+        if ballots.HasField("call_checks"):
+            about["tool_calls"] = _call_checks(ballots.call_checks)
     return about
+
+
+def swarm_headers(reader: AnswerReader) -> dict[str, str]:
+    """The same in short, for an answer whose headers wait for its end."""
+    if (ballots := reader.ballots) is None:
+        return {}
+    headers = {"x-swarm-strategy": ballots.strategy, "x-swarm-decided": str(ballots.decided).lower()}
+    if ballots.HasField("call_checks"):
+        headers["x-swarm-tool-calls"] = "invalid" if ballots.call_checks.invalid else "retried"
+    return headers
+
+
+def _call_checks(checks: pb.CallChecks) -> dict[str, Any]:
+    return {
+        "retried": checks.retried,
+        "invalid": [
+            {
+                "choice": call.choice,
+                "index": call.index,
+                "id": call.id,
+                "name": call.name,
+                "problem": call.problem,
+            }
+            for call in checks.invalid
+        ],
+    }
 
 
 def _ballot(ballot: pb.Ballot) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from gateway.chunks import PING, ChunkSink, error_event
 from gateway.errors import internal_error, json_response
 from gateway.events import AnswerReader
 from gateway.lifetime import Lifetime
-from gateway.render import Identity, swarm_object
+from gateway.render import Identity, swarm_headers
 from gateway.upstream import Decision
 from gateway.whole import WholeSink
 from services.common.errors import SwarmError
@@ -68,14 +68,7 @@ class WholeAnswer(Answer):
                 reader.feed(event)
         reader.end()
         _log_answer(reader)
-        headers = {}
-        if reader.ballots is not None:
-            about = swarm_object(reader)
-            headers = {
-                "x-swarm-strategy": about["strategy"],
-                "x-swarm-decided": str(about["decided"]).lower(),
-            }
-        await json_response(sink.body(reader), headers=headers)(scope, receive, send)
+        await json_response(sink.body(reader), headers=swarm_headers(reader))(scope, receive, send)
 
 
 class StreamAnswer(Answer):

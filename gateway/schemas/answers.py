@@ -91,8 +91,25 @@ class Ballot(Strict):
     won: bool
 
 
+class InvalidCall(Strict):
+    """Of the call at `index` in the message of `choice`: it does not fit what was offered."""
+
+    choice: int
+    index: int
+    id: str
+    name: str
+    problem: str
+
+
+class CallChecks(Strict):
+    """`retried`: the model was told what was wrong with its calls and asked once more."""
+
+    retried: bool
+    invalid: tuple[InvalidCall, ...]
+
+
 class Decided(Strict):
-    """Who answered; the rest is there when there was a vote."""
+    """Who answered; the rest is there when there was a vote, `tool_calls` when a call did not fit at once."""
 
     worker: str
     strategy: str = ""
@@ -101,6 +118,7 @@ class Decided(Strict):
     round: int = 0
     generated_tokens: int = 0
     ballots: tuple[Ballot, ...] = ()
+    tool_calls: CallChecks | None = None
 
 
 class ChatCompletion(Strict):
