@@ -23,7 +23,8 @@ from services.inference_worker.chat.call_ids import new_call_id
 from services.inference_worker.chat.drafts import Draft
 from services.inference_worker.chat.formats import THINK, Format
 from services.inference_worker.chat.parser import CallParser, Parser, PlainParser
-from services.inference_worker.chat.steps import Arguments, End, Start, Step, Text
+from services.inference_worker.chat.routed import router
+from services.inference_worker.chat.steps import Arguments, End, Reasoning, Start, Step, Text
 from services.inference_worker.chat.text import BLANKS, Trailing, may_become, partial_suffix
 from services.inference_worker.chat.toolbox import Toolbox
 
@@ -70,18 +71,21 @@ class PushMachine:
         self._lead: list[str] = []
         self._newlines = Trailing(_NEWLINES)
         self._draft = Draft(self._new_parser())
-        self._parser = self._new_parser()
+        self._router = router(format, self._toolbox, prompt_tail)
+        self._parser = self._router or self._new_parser()
         self._started = 0
         self._ended = 0
         self._done = False
         self._phase = _Phase.ANSWER
-        if format.reasoning is not None:
+        if format.reasoning is not None and self._router is None:
             opened = prompt_tail.rstrip().endswith(format.reasoning.open)
             self._phase = _Phase.REASONING_HEAD if opened else _Phase.OPENING
 
     @property
     def reasoning_open(self) -> bool:
         """Whether the text that comes now is reasoning."""
+        if self._router is not None:
+            return self._router.reasoning_open
         return self._phase in (_Phase.REASONING_HEAD, _Phase.REASONING)
 
     @property
@@ -224,6 +228,8 @@ class PushMachine:
                 return
             match step:
                 case Text(text) if reasoning:
+                    self._reason(text, events)
+                case Reasoning(text):
                     self._reason(text, events)
                 case Text(text):
                     events.append(ContentDelta(self._candidate, text))

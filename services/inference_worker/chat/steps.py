@@ -13,6 +13,13 @@ class Text:
 
 
 @dataclass(frozen=True, slots=True)
+class Reasoning:
+    """Reasoning, where headers tell it from the answer."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class Start:
     """A call to this tool has begun."""
 
@@ -31,7 +38,7 @@ class End:
     """The call is whole. Its last fragment, the closing brace, has come immediately before."""
 
 
-Step = Text | Start | Arguments | End
+Step = Text | Reasoning | Start | Arguments | End
 
 
 class ReaderState(Enum):

@@ -31,4 +31,39 @@ TOOL_LINE = Format(
     arguments=Tags("ARGUMENTS:", ""),
 )
 
-RECORDS: tuple[Format, ...] = (GLM4, TOOL_LINE)
+GEMMA4 = Format(
+    name="gemma4",
+    style=ValueStyle.BRACED,
+    reasoning=Tags("<|channel>thought", "<channel|>"),
+    call=Tags("<|tool_call>", "<tool_call|>"),
+    name_prefix="call:",
+    value=Tags('<|"|>', '<|"|>'),
+    end_tokens=("<turn|>", "<|tool_response>", "<eos>", *END_TOKENS),
+)
+
+FUNCTIONGEMMA = Format(
+    name="functiongemma",
+    style=ValueStyle.BRACED,
+    call=Tags("<start_function_call>", "<end_function_call>"),
+    function=Tags("call:", ""),
+    value=Tags("<escape>", "<escape>"),
+    end_tokens=("<start_function_response>", "<eos>", *END_TOKENS),
+)
+
+PYTHONIC = Format(
+    name="pythonic",
+    style=ValueStyle.PYTHON,
+    trust=Trust.PLAIN,
+    reasoning=THINK,
+    array=True,
+)
+
+LFM2 = Format(
+    name="lfm2",
+    style=ValueStyle.PYTHON,
+    reasoning=THINK,
+    call=Tags("<|tool_call_start|>", "<|tool_call_end|>"),
+    array=True,
+)
+
+RECORDS: tuple[Format, ...] = (GLM4, TOOL_LINE, GEMMA4, FUNCTIONGEMMA, PYTHONIC, LFM2)
