@@ -87,7 +87,6 @@ def _demanded(tool: Tool) -> str:
 
 
 _FORMS: tuple[Callable[[Tool], str], ...] = (
-    _described(100),
     _described(50),
     _described(25),
     _signature,
