@@ -134,7 +134,7 @@ class TestAlone:
         assert answer.reason() == "tool_calls"
 
     async def test_a_second_call_that_was_cut_off_gives_way_to_the_first(self, tmp_path: Path) -> None:
-        cut = [*bash("ls")[:-2], done(FinishReason.LENGTH)]
+        cut: Script = [*bash("ls")[:-2], done(FinishReason.LENGTH)]
         worker = FakeWorker("Zeus").script(broken("first")).script(cut)
         answer = await ask(tmp_path, worker, voters=1)
         assert answer.calls() == [("first", "bash", BROKEN)]
@@ -143,7 +143,7 @@ class TestAlone:
     async def test_a_call_that_was_cut_off_is_neither_completed_nor_asked_for_again(
         self, tmp_path: Path
     ) -> None:
-        cut = [
+        cut: Script = [
             ToolCallStarted(0, 0, "c", "bash"),
             ToolCallArguments(0, 0, '{"cmd'),
             done(FinishReason.LENGTH),
