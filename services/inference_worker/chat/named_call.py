@@ -73,6 +73,7 @@ class NamedCallReader:
     def finish(self, cut_off: bool) -> list[Step]:
         steps: list[Step] = []
         if self._mode is _Mode.TAIL:
+            self._text = ""  # blanks and, at most, the beginning of a marker
             self.state = ReaderState.DONE
         elif self._mode is _Mode.HEAD and self._named and not (self._text or cut_off or self._ends_by_marker):
             self._end_empty(steps)  # nothing but the end of the text closes such a call
@@ -115,8 +116,9 @@ class NamedCallReader:
         name = self._text[: end.start()].strip().strip(_QUOTES)
         if end.start() > _LONGEST_NAME or not _NAME.fullmatch(name):
             return self._refuse()
-        mended = self._tools.mend(name)
-        self._name = mended if mended != name else name.removeprefix(self._format.name_prefix) or name
+        self._name = self._tools.mend(name)
+        if not self._tools.offers(self._name):
+            self._name = self._tools.mend(name.removeprefix(self._format.name_prefix) or name)
         self._text = self._text[end.start() :]
         self._mode = _Mode.HEAD
         if not self._weak:
