@@ -1,7 +1,7 @@
 """Reads a call that is written in Python, such as `bash(command="ls", timeout=5)`.
 
 Where markers announce the call, the schema decides about types, and arguments without a name are its
-properties in order. Where the call may be prose, values are as they are written, and every argument has a name.
+properties in order. Where a call may be prose, values are as they are written and every argument has a name.
 """
 
 from __future__ import annotations
