@@ -19,7 +19,7 @@ from services.inference_worker.backends.base import Backend, SamplerSpec
 from services.inference_worker.backends.llama_cpp.backend import LlamaCppBackend
 from services.inference_worker.backends.llama_cpp.devices import free_gpu_memory, offloads
 from services.inference_worker.backends.llama_cpp.options import LoadOptions
-from services.inference_worker.chat.detect import detect
+from services.inference_worker.chat import detect
 from services.inference_worker.chat.prompt import Prompt
 from services.inference_worker.chat.template import ChatTemplate
 from services.inference_worker.drafters import make_speculator, open_backend
@@ -41,6 +41,7 @@ from services.inference_worker.models.reference import HubFile, parse
 from services.inference_worker.models.tuning import Choices, Machine, choose
 from services.inference_worker.worker import Worker
 
+_TEMPLATE = "tokenizer.chat_template"
 # Least time in seconds between two progress lines of a pull.
 _REPORT_INTERVAL = 1.0
 _WARM_UP_TIMEOUT = 120.0
@@ -85,6 +86,7 @@ def load(
 
     `on_failure` hears when the engine is lost later on. Raises SwarmError with what is wrong with the model.
     """
+    detect.check(settings.tool_format)
     path = _find("model", settings.model, settings, stop)
     file = gguf_file.read(path)
     _refuse_other_kinds(file)
@@ -107,14 +109,7 @@ def load(
         sharing=_make_sharing(choices.threads),
         calibrate=_CALIBRATION,
     )
-    template = ChatTemplate(
-        file.text("tokenizer.chat_template"),
-        backend.vocabulary.bos,
-        backend.vocabulary.eos,
-        gguf_file.model_name(path),
-    )
-    detected = detect(template, (str(file.metadata.get("general.name", "")), path.name), settings.tool_format)
-    text = InstructionsFile(settings.tool_instructions or settings.home / "tool_instructions.txt")
+    detected, prompt = _make_prompt(file, backend, settings)
     model = ModelInfo(
         id=gguf_file.model_name(path),
         context_length=context_length,
@@ -128,7 +123,7 @@ def load(
         model,
         backend,
         engine,
-        Prompt(template, detected.format, text.read),
+        prompt,
         detected.format,
         Recommendation.from_metadata(file.metadata),
         choices,
@@ -143,6 +138,24 @@ def load(
         context=context_length,
     )
     return Loaded(worker, engine, backend, store, speculator)
+
+
+def _make_prompt(
+    file: gguf_file.GgufFile, backend: Backend, settings: Settings
+) -> tuple[detect.Detected, Prompt]:
+    """How the model calls tools, and how it is told of them; it may bring a template of its own for tools."""
+    name = gguf_file.model_name(file.path)
+
+    def template(source: str) -> ChatTemplate:
+        return ChatTemplate(source, backend.vocabulary.bos, backend.vocabulary.eos, name)
+
+    plain = template(file.text(_TEMPLATE))
+    for_tools = file.metadata.get(f"{_TEMPLATE}.tool_use")
+    chosen = template(for_tools) if isinstance(for_tools, str) else plain
+    names = (str(file.metadata.get("general.name", "")), file.path.name)
+    detected = detect.detect(chosen, names, settings.tool_format)
+    text = InstructionsFile(settings.tool_instructions or settings.home / "tool_instructions.txt")
+    return detected, Prompt(chosen, detected.format, text.read, plain)
 
 
 def _make_sharing(threads: int) -> tuple[Sharing, Callable[[], Usage]]:
@@ -241,7 +254,7 @@ def _load_backend(file: gguf_file.GgufFile, settings: Settings) -> tuple[LlamaCp
 
 def _kept_with(file: gguf_file.GgufFile) -> str:
     """What kept states depend on beside model and runtime: the blocks they are cut into, and the template."""
-    template = str(file.metadata.get("tokenizer.chat_template", ""))
+    template = str(file.metadata.get(_TEMPLATE, ""))
     return f"{BLOCK} {hashlib.sha256(template.encode()).hexdigest()}"
 
 
@@ -249,7 +262,7 @@ def _refuse_other_kinds(file: gguf_file.GgufFile) -> None:
     kind = file.metadata.get("general.type", "model")
     if kind != "model":
         raise gguf_file.invalid_file(file.path, f"it is of type {kind!r}, not a model of its own")
-    if "tokenizer.chat_template" not in file.metadata:
+    if _TEMPLATE not in file.metadata:
         raise gguf_file.invalid_file(
             file.path, "it has no chat template (a base model?); an instruction-tuned model is needed"
         )

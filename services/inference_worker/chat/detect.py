@@ -46,8 +46,9 @@ def detect(template: ChatTemplate, names: Sequence[str] = (), chosen: str = AUTO
     are known to speak otherwise than their template. Where nothing tells it is `tool_line`, which any model
     can be taught.
     """
+    check(chosen)
     if chosen != AUTO:
-        found = Detected(_chosen(chosen), CHOSEN)
+        found = Detected(FORMATS[chosen], CHOSEN)
     else:
         found = (
             _by_name(names, STUBBORN)
@@ -59,11 +60,11 @@ def detect(template: ChatTemplate, names: Sequence[str] = (), chosen: str = AUTO
     return replace(found, format=_with_reasoning(found.format, template.source))
 
 
-def _chosen(name: str) -> Format:
-    if name not in FORMATS:
+def check(chosen: str) -> None:
+    """Raises SwarmError INVALID_FIELD for what is neither `auto` nor a format's name."""
+    if chosen != AUTO and chosen not in FORMATS:
         known = ", ".join([AUTO, *sorted(FORMATS)])
-        raise invalid("tool_format", f"tool_format: there is no format {name!r}; there are {known}")
-    return FORMATS[name]
+        raise invalid("tool_format", f"tool_format: there is no format {chosen!r}; there are {known}")
 
 
 def _by_name(names: Iterable[str], known: Iterable[tuple[re.Pattern[str], str]]) -> Detected | None:

@@ -22,12 +22,20 @@ from services.inference_worker.chat.template import ChatTemplate
 class Prompt:
     """Renders with `template` for a model that calls in `format`.
 
+    plain: renders requests without tools, where a model brings two templates.
     text: gives the instructions for models whose template takes no tools, with `{tools}` and `{call}` in the
     places of both; asked at each request that needs it.
     """
 
-    def __init__(self, template: ChatTemplate, format: Format, text: Callable[[], str]) -> None:
+    def __init__(
+        self,
+        template: ChatTemplate,
+        format: Format,
+        text: Callable[[], str],
+        plain: ChatTemplate | None = None,
+    ) -> None:
         self._template = template
+        self._plain = plain or template
         self._format = format
         self._text = text
 
@@ -36,10 +44,11 @@ class Prompt:
 
         Raises SwarmError INVALID_FIELD, TEMPLATE_FAILED.
         """
-        if self._format.style is None:
-            return self._template.render(request, add_generation_prompt)
-        habits = self._template.habits
         tools = offered_tools(request)
+        template = self._template if tools else self._plain
+        if self._format.style is None:
+            return template.render(request, add_generation_prompt)
+        habits = template.habits
         told = bool(tools) and habits.tools is ToolsIn.NOWHERE
         messages = request.messages
         if not habits.results or (habits.tools is ToolsIn.NOWHERE and not habits.calls):
@@ -51,4 +60,4 @@ class Prompt:
             call = spell(self._format, "name", '{"parameter": "value"}')
             messages = with_instructions(messages, instructions(self._text(), tools, call))
             request = replace(request, tools=())
-        return self._template.render(replace(request, messages=messages), add_generation_prompt)
+        return template.render(replace(request, messages=messages), add_generation_prompt)

@@ -171,6 +171,17 @@ def test_several_calls_are_told_one_by_one(name: str) -> None:
     assert places == sorted(places)
 
 
+def test_a_model_may_bring_a_template_of_its_own_for_tools() -> None:
+    for_tools, plain = (
+        ChatTemplate(SOURCES[name], "<s>", "</s>", "m") for name in ("hermes_json", "tool_line.chatml")
+    )
+    spoken = Prompt(for_tools, FORMATS["hermes_json"], lambda: TEXT, plain)
+    assert "<tools>" in spoken.render(request(*TWO))
+    text = spoken.render(request(*TWO, tools=()))
+    assert "<tools>" not in text
+    assert '<tool_call>\n{"name": "bash", "arguments": {"command": "ls"}}\n</tool_call>' in text
+
+
 def test_a_model_without_calls_is_told_of_no_tools() -> None:
     assert prompt("tool_line.chatml", "none").render(request(USER)) == chatml(("user", "List the files."))
 
