@@ -53,7 +53,8 @@ def test_parts(text: str, expected: Reading) -> None:
     "text",
     [
         "x >>> 2 and a >> b", "Type\n>>> print(1)\n1\n>>>\n", ">>>bash", ">>>bash is a shell",
-        ">>>bash\nls -la",        ">>>bash\n[1]", ">>>", ">>", ">>>print(1)\n{}", ">>>1\n{}", ">>>bash\n{command: ls}",
+        ">>>bash\nls -la", ">>>bash\n[1]", ">>>", ">>", ">>>print(1)\n{}", ">>>1\n{}",
+        ">>>bash\n{command: ls}",
     ],
 )  # fmt: skip
 def test_text_that_only_looks_like_a_part(text: str) -> None:
