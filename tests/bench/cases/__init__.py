@@ -13,9 +13,21 @@ from tests.bench.cases import (
     overhead,
     replay,
     single,
+    tool_calls,
 )
 
 CASES: tuple[Case, ...] = tuple(
     module.CASE
-    for module in (single, clients, candidates, next_turn, competitor, copying, overhead, micro, replay)
+    for module in (
+        single,
+        clients,
+        candidates,
+        next_turn,
+        competitor,
+        copying,
+        overhead,
+        micro,
+        tool_calls,
+        replay,
+    )
 )
