@@ -25,7 +25,7 @@ from services.inference_worker.chat.formats import THINK, Format
 from services.inference_worker.chat.parser import CallParser, Parser, PlainParser
 from services.inference_worker.chat.routed import router
 from services.inference_worker.chat.steps import Arguments, End, Reasoning, Start, Step, Text
-from services.inference_worker.chat.text import BLANKS, Trailing, may_become, partial_suffix
+from services.inference_worker.chat.text import BLANKS, Sieve, Trailing, any_of, may_become, partial_suffix
 from services.inference_worker.chat.toolbox import Toolbox
 
 _NEWLINES = "\r\n"
@@ -70,11 +70,14 @@ class PushMachine:
         self._text = ""
         self._lead: list[str] = []
         self._newlines = Trailing(_NEWLINES)
-        self._draft = Draft(self._new_parser())
+        self._noise = (*format.noise, *format.end_tokens) if self._toolbox else format.end_tokens
+        self._sieve = Sieve(self._noise)
+        self._draft = Draft(self._new_parser(draft=True))
         self._router = router(format, self._toolbox, prompt_tail)
         self._parser = self._router or self._new_parser()
         self._started = 0
         self._ended = 0
+        self._muted = False  # inside a call that says that nothing is called
         self._done = False
         self._phase = _Phase.ANSWER
         if format.reasoning is not None and self._router is None:
@@ -116,6 +119,7 @@ class PushMachine:
             text, steps = self._end_of_reasoning(cut_off)
             self._reason(text, events)
             self._tell(steps, events, reasoning=True)
+            self._reason_out(self._sieve.release(), events)
         self._text = ""
         self._tell(self._parser.finish(cut_off), events)
         return _merged(events), self._reason_to_finish(cut_off)
@@ -135,8 +139,10 @@ class PushMachine:
         last, steps = self._draft.finish(cut_off)
         return certain + last, steps
 
-    def _new_parser(self) -> Parser:
-        return CallParser(self._format, self._toolbox) if self._toolbox else PlainParser()
+    def _new_parser(self, draft: bool = False) -> Parser:
+        if self._toolbox:
+            return CallParser(self._format, self._toolbox, draft)
+        return PlainParser(() if draft else self._noise)
 
     def _advance(self, events: list[ChatEvent]) -> None:
         while self._phase is not _Phase.ANSWER:
@@ -163,7 +169,9 @@ class PushMachine:
         if self._skip(self._tags.open):
             self._lead = []
             self._phase = _Phase.REASONING_HEAD
-        elif not rest or may_become(rest, (self._tags.open,)):
+        elif noise := any_of(self._noise).match(self._text):
+            self._text = self._text[noise.end() :]
+        elif not rest or may_become(rest, (self._tags.open, *self._noise)):
             return False
         else:
             self._phase = _Phase.ANSWER
@@ -188,11 +196,12 @@ class PushMachine:
         self._text = self._text[end:]
         if closed:
             certain += self._draft.close()
-            self._draft = Draft(self._new_parser())
+            self._draft = Draft(self._new_parser(draft=True))
             self._skip(self._tags.close)
             self._phase = _Phase.CLOSED
         self._reason(certain, events)
         if closed:
+            self._reason_out(self._sieve.release(), events)
             self._newlines.release()  # those before the closing tag are markup
         return closed
 
@@ -218,6 +227,9 @@ class PushMachine:
         self._tell(self._parser.feed(text), events)
 
     def _reason(self, text: str, events: list[ChatEvent]) -> None:
+        self._reason_out(self._sieve.push(text), events)
+
+    def _reason_out(self, text: str, events: list[ChatEvent]) -> None:
         if out := self._newlines.push(text):
             events.append(ReasoningDelta(self._candidate, out))
 
@@ -230,11 +242,15 @@ class PushMachine:
                 case Text(text) if reasoning:
                     self._reason(text, events)
                 case Reasoning(text):
-                    self._reason(text, events)
+                    self._reason_out(text, events)
                 case Text(text):
                     events.append(ContentDelta(self._candidate, text))
                 case Start(name):
-                    self._start(name, events)
+                    self._muted = name in self._format.no_call_names and not self._toolbox.offers(name)
+                    if not self._muted:
+                        self._start(name, events)
+                case Arguments() | End() if self._muted:
+                    continue
                 case Arguments(fragment):
                     events.append(ToolCallArguments(self._candidate, self._started - 1, fragment))
                 case End():

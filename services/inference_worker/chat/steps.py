@@ -58,10 +58,17 @@ class CallReader(Protocol):
     text that was fed and does not belong to the call. `started` follows the Start step.
     """
 
-    state: ReaderState
-    begun: bool
-    started: bool
-    rest: str
+    @property
+    def state(self) -> ReaderState: ...
+
+    @property
+    def begun(self) -> bool: ...
+
+    @property
+    def started(self) -> bool: ...
+
+    @property
+    def rest(self) -> str: ...
 
     def feed(self, text: str) -> list[Step]: ...
 

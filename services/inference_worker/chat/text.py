@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
+from functools import lru_cache
 
 BLANKS = " \t\r\n"
 
@@ -50,3 +52,30 @@ class Trailing:
         out = "".join(self._held)
         self._held = []
         return out
+
+
+class Sieve:
+    """Drops texts such as end tokens out of a text in pieces, and holds back what may begin one."""
+
+    def __init__(self, dropped: Sequence[str]) -> None:
+        self._dropped = tuple(dropped)
+        self._pattern = any_of(self._dropped)
+        self._held = ""
+
+    def push(self, text: str) -> str:
+        if not self._dropped:
+            return text
+        *whole, last = self._pattern.split(self._held + text)
+        end = len(last) - partial_suffix(last, self._dropped)
+        self._held = last[end:]
+        return "".join(whole) + last[:end]
+
+    def release(self) -> str:
+        out, self._held = self._held, ""
+        return out
+
+
+@lru_cache(maxsize=256)
+def any_of(texts: tuple[str, ...]) -> re.Pattern[str]:
+    """Matches the longest of `texts` that stands at a place; nothing at all, when there are none."""
+    return re.compile("|".join(re.escape(text) for text in sorted(texts, key=len, reverse=True)) or "(?!)")

@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 
 from services.common.chat import Tool
+from services.inference_worker.chat.fitting import fits
 from services.inference_worker.chat.values import STRING, declared_types
 
 _PREFIX = "functions."
@@ -38,6 +39,10 @@ class Toolbox:
             if len(near) == 1:
                 return near[0]
         return name
+
+    def fits(self, name: str, arguments_json: str) -> bool:
+        """Whether this tool was offered and the arguments fit its schema."""
+        return name in self._schemas and fits(arguments_json, self._schemas[name])
 
     def parameter_types(self, tool: str) -> Mapping[str, frozenset[str]]:
         """The types of a tool's declared parameters; what is not declared is text."""

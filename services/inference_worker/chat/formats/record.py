@@ -90,7 +90,7 @@ class Format:
         says. Tags without `open`, here and in `call`, stand for a naked call.
     further_styles: styles to try in turn where an opener is not followed by `style`.
     separators: texts that may stand between two calls of one section or list.
-    array: calls stand in a JSON array (or a Python list) of their own; a single one without brackets counts too.
+    array: calls stand in a JSON array (or a Python list) of their own; a single one needs no brackets.
     arrays_too: calls may stand in such an array, though the template prints none.
     function: around the name (`<function=` … `>`), when the name is not part of a JSON object. An empty
         `open` means that the name begins behind the call's opener.
@@ -101,8 +101,8 @@ class Format:
     parameter, parameter_close: around a parameter's name, and what ends its value.
     value: around a value, where it has markers beside the parameter's own (GLM, Gemma's texts).
     name_keys, arguments_keys: members of the JSON object, the model's own spelling first.
-    string_attribute: what says, between a parameter's name and `parameter.close`, whether the value is a text:
-        `" string="` stands for `" string="true` and `" string="false`.
+    string_attribute: what says, between a parameter's name and `parameter.close`, whether the value is a
+        text: `" string="` stands for `" string="true` and `" string="false`.
     no_call_names: names that stand for "nothing is called"; such calls are dropped.
     noise: markers that are dropped wherever they stand outside of values.
     end_tokens: what ends a turn; dropped like noise, but also where no tools are offered.
