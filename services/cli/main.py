@@ -82,6 +82,16 @@ def config() -> None:
     console.print(table)
 
 
+@app.command(
+    # The module behind it knows the options: services do not lend their code to the command.
+    context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []},
+)
+def parse(context: typer.Context) -> None:
+    """Show what becomes of a model's raw output: parse --format NAME [--tools FILE.json] < text."""
+    command = [sys.executable, "-m", "services.inference_worker.chat", *context.args]
+    raise typer.Exit(subprocess.run(command, check=False).returncode)
+
+
 @app.command(name="opencode")
 def opencode_command(
     show: Annotated[bool, typer.Option("--print", help="print the configuration, write nothing")] = False,

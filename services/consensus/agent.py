@@ -184,6 +184,8 @@ def _check(question: Question) -> None:
         raise invalid("n", f"local-swarm-agent gives one answer, got n = {question.choices}")
     if question.chat.tool_choice.mode is not ToolChoiceMode.AUTO:
         raise invalid("tool_choice", "local-swarm-agent chooses its tools itself; expected auto")
+    if question.chat.response_format.grammar:
+        raise invalid("grammar", "local-swarm-agent calls tools, which a grammar of the whole answer forbids")
 
 
 async def _progress(text: str, say: Say) -> None:

@@ -162,6 +162,15 @@ class TestRefusals:
             await ask(tmp_path, FakeWorker("Zeus"), FakeToolServer(), **changes)
         assert (caught.value.reason, caught.value.param) == (Reason.INVALID_FIELD, param)
 
+    async def test_a_grammar_of_the_whole_answer(self, tmp_path: Path) -> None:
+        held = asked()
+        held.chat.response_format.kind = chat_pb2.ResponseFormat.KIND_GBNF
+        held.chat.response_format.grammar = 'root ::= "a"'
+        async with agent_of(tmp_path, FakeWorker("Zeus"), FakeToolServer()) as swarm:
+            with pytest.raises(SwarmError) as caught:
+                await swarm.decide(held)
+        assert caught.value.param == "grammar"
+
     async def test_a_forced_tool(self, tmp_path: Path) -> None:
         forced = asked()
         forced.chat.tool_choice.mode = chat_pb2.ToolChoice.MODE_REQUIRED
