@@ -10,7 +10,7 @@ import socket
 import sys
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from time import monotonic
 
@@ -287,9 +287,25 @@ class TestToolChoice:
             tools=(READ,),
             tool_choice=ToolChoice(ToolChoiceMode.REQUIRED),
         )
-        async with worker(tmp_path, model) as client:
+        async with worker(tmp_path, model, tool_format="none") as client:
             error = await client.refused(wanted)
         assert (error.reason, error.param) == (Reason.UNSUPPORTED_PARAMETER, "tool_choice")
+
+    async def test_a_model_is_told_of_its_tools_in_words_that_change_without_a_restart(
+        self, tmp_path: Path
+    ) -> None:
+        plain = "{% for message in messages %}{{ message.content }}{% endfor %}"
+        model = tiny_gguf.write(tmp_path / "plain.gguf", template=plain)
+        wanted = replace(request(), tools=(READ,))
+        file = tmp_path / "tool_instructions.txt"
+        sizes = []
+        async with worker(tmp_path, model) as client:
+            for text in ("{tools}", "{tools} and then some"):
+                file.write_text(text)
+                accepted = (await client.ask(wanted)).events[0]
+                assert isinstance(accepted, Accepted)
+                sizes.append(accepted.prompt_tokens)
+        assert sizes[0] < sizes[1]
 
 
 class TestRefusals:
@@ -432,6 +448,7 @@ class TestLife:
             assert [(each.id, each.context_length, each.tool_format) for each in models] == [
                 ("tiny", 512, "hermes_json")
             ]
+            assert models[0].tool_format_source == "described in the template"
             stub = discovery_pb2_grpc.DiscoveryServiceStub(channel)
             async for listed in stub.Watch(discovery_pb2.WatchRequest(), timeout=TIMEOUT):
                 if listed.members:

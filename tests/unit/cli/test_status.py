@@ -86,6 +86,19 @@ def test_a_worker_that_does_not_answer_is_shown_as_such(home: Path, monkeypatch:
     assert f"Hera at {OTHER} does not answer: no way there" in text.getvalue()
 
 
+def test_it_says_what_told_a_models_tool_format(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def ask(discovery: str) -> Any:
+        told = pb.ModelInfo(id="m", tool_format="glm4", tool_format_source="printed by the template")
+        untold = pb.ModelInfo(id="n", tool_format="kimi_k2")
+        return [discovery_pb2.Member(name="Zeus", models=[told, untold])], [pb.GetStatusResponse()]
+
+    monkeypatch.setattr(status, "_ask", ask)
+    text = io.StringIO()
+    assert status.status(Settings(home=home), Console(file=text, width=160)) == 0
+    assert "glm4 (printed by the template)" in text.getvalue()
+    assert "kimi_k2 (" not in text.getvalue()
+
+
 def test_a_discovery_that_does_not_answer_is_named(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(status, "PATIENCE", 0.3)
     text = io.StringIO()

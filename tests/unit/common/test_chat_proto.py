@@ -7,7 +7,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.common import chat
-from services.common.chat_proto import event_from_proto, event_to_proto, request_from_proto, request_to_proto
+from services.common.chat_proto import (
+    event_from_proto,
+    event_to_proto,
+    model_from_proto,
+    model_to_proto,
+    request_from_proto,
+    request_to_proto,
+)
 from services.common.errors import Reason, SwarmError
 from swarm.common.v1 import chat_pb2
 from swarm.inference.v1 import inference_pb2 as pb
@@ -106,6 +113,11 @@ def _refused(message: pb.ChatRequest) -> SwarmError:
         request_from_proto(message)
     assert caught.value.reason is Reason.INVALID_FIELD
     return caught.value
+
+
+def test_a_model_comes_back_as_it_was_sent() -> None:
+    model = chat.ModelInfo("m", 4096, "glm4", 7, "M", "printed by the template")
+    assert model_from_proto(model_to_proto(model)) == model
 
 
 def test_wrong_requests_are_refused_by_field() -> None:
