@@ -11,8 +11,7 @@ from hypothesis import strategies as st
 
 from services.common.chat import Tool, ToolCall
 from services.common.errors import Reason, SwarmError
-from services.common.text import shorten
-from services.consensus.canonical import InvalidCallError, Toolbox
+from services.consensus.canonical import InvalidCallError, Toolbox, key_as_written
 
 BASH = {
     "type": "object",
@@ -200,11 +199,14 @@ class TestSchemas:
         assert box.canonical([ToolCall("c", "t", '{"a":"x","b":"y"}')])
 
 
-class TestShorten:
-    def test_one_line_of_at_most_so_many_characters(self) -> None:
-        assert shorten("a\n  b", 10) == "a b"
-        assert shorten("abcdef", 4) == "abc…"
-        assert len(shorten("x" * 999, 100)) == 100
+class TestAsWritten:
+    def key(self, *arguments: str) -> str:
+        return key_as_written([ToolCall(str(place), "bash", text) for place, text in enumerate(arguments)])
 
-    def test_what_cannot_be_encoded_is_escaped(self) -> None:
-        assert shorten("a\ud800", 20) == "a\\ud800"
+    def test_calls_that_no_schema_accepts_are_equal_by_what_they_say(self) -> None:
+        assert self.key('{"a": 1, "b": 2.0}') == self.key('{"b":2,"a":1}')
+        assert self.key("{}", "{}") != self.key("{}")
+
+    def test_what_is_no_json_is_equal_by_its_text(self) -> None:
+        assert self.key("{oops") == self.key("{oops")
+        assert len({self.key("{oops"), self.key("{oops "), self.key('"{oops"'), self.key("[")}) == 4

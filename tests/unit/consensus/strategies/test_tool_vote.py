@@ -134,6 +134,38 @@ def test_a_rule_by_risk_takes_the_place_of_the_quorum() -> None:
     assert strategy.decide(votes("BBB"), 3).quorum == 3
 
 
+WITH_INVALID = {**KINDS, "I": (Kind.INVALID, "key of I"), "J": (Kind.INVALID, "key of J")}
+
+
+class TestTheLastWord:
+    """With `takes_invalid`, equal invalid calls (I, J) count like any others; those without a key do not."""
+
+    def decide(self, letters: str, voters: int | None = None, takes: bool = True) -> Verdict:
+        cast = [Vote(number, "Zeus", *WITH_INVALID[letter]) for number, letter in enumerate(letters)]
+        return ToolVote(takes_invalid=takes).decide(cast, voters or len(letters))
+
+    @pytest.mark.parametrize(
+        ("letters", "key"), [("IIA", "key of I"), ("III", "key of I"), ("AAI", "key of A"), ("Iww", "")]
+    )
+    def test_who_wins(self, letters: str, key: str) -> None:
+        verdict = self.decide(letters)
+        assert (verdict.state, verdict.key) == (State.WON, key)
+
+    @pytest.mark.parametrize("letters", ["IJA", "iii", "IJl", "IIJJA", "Iil"])
+    def test_who_does_not(self, letters: str) -> None:
+        assert self.decide(letters).state is State.SPLIT
+
+    def test_before_the_last_round_they_are_votes_for_nothing(self) -> None:
+        assert self.decide("III", takes=False).state is State.SPLIT
+
+    @given(st.text(alphabet=sorted(WITH_INVALID), min_size=1, max_size=9), st.integers(0, 9))
+    def test_stopping_early_loses_nothing(self, letters: str, cut: int) -> None:
+        early, full = self.decide(letters[:cut], len(letters)), self.decide(letters)
+        assert full.state is not State.OPEN
+        if early.state is not State.OPEN:
+            assert (early.state, early.kind, early.key) == (full.state, full.kind, full.key)
+
+
 class TestSpokesman:
     def vote(self, candidate: int, logprob: float) -> Vote:
         return Vote(candidate, "Zeus", Kind.CALLS, "k", mean_logprob=logprob)
