@@ -87,6 +87,17 @@ def to_json(raw: str, types: frozenset[str]) -> str:
     return f'"{escape(raw)}"'
 
 
+def types_of(text: str) -> frozenset[str]:
+    """The JSON types that a schema may give to this JSON text; none for what is no JSON."""
+    if not is_json(text):
+        return frozenset()
+    first = text.strip()[0]
+    kinds = {"{": "object", "[": "array", '"': "string", "t": "boolean", "f": "boolean", "n": "null"}
+    if first in kinds:
+        return frozenset({kinds[first]})
+    return frozenset({"integer", "number"} if _INTEGER.fullmatch(text.strip()) else {"number"})
+
+
 def escape(text: str) -> str:
     """`text` as the inside of a JSON string; the escape of a text is that of its pieces, joined."""
     return json.dumps(text, ensure_ascii=False)[1:-1]

@@ -21,11 +21,12 @@ from services.inference_worker.chat.formats import Format
 from services.inference_worker.chat.steps import Arguments, End, ReaderState, Start, Step
 from services.inference_worker.chat.text import BLANKS, may_become, partial_suffix
 from services.inference_worker.chat.toolbox import Toolbox
-from services.inference_worker.chat.values import STRING, escape, to_json
+from services.inference_worker.chat.values import ANY, STRING, escape, to_json, types_of
 
 _LONGEST_NAME = 256
 _LONGEST_BLANKS = 256  # that are looked through for what follows a closing marker
 _END = ""  # stands for the end of the text where a token is expected
+_TEXT, _JSON = "true", "false"  # what an attribute says of a value
 _OTHER = "\0"  # stands for anything that is none of the tokens
 
 
@@ -56,14 +57,18 @@ class XmlCallReader:
         self._parameters: set[str] = set()
         self._on_lines = False  # the value began behind a newline
         self._kind = STRING
-        self._value: list[str] = []  # of a value that is no plain string
+        self._streams = True  # a text, which goes out as it comes
+        self._json = False  # the model says that the value is written in JSON
+        self._value: list[str] = []  # of a value that does not stream
         self._closers = (format.parameter_close, format.function_close)
         self._closer = re.compile("|".join(re.escape(closer) for closer in self._closers))
+        self._call_closers = tuple(tags.close for tags in format.calls if tags.close)
+        self._ends = (*self._call_closers, *format.end_tokens)  # behind them nothing of the call can come
         self._structure = (
             format.parameter.open,
             format.function_close,
-            format.call.close,
-            format.call.open,
+            *self._ends,
+            *(tags.open for tags in format.calls if tags.open),
             format.function.open,
         )
 
@@ -128,7 +133,7 @@ class XmlCallReader:
             self._start(steps)
             self._text = self._text[len(token) :]
             self._end(steps)
-        elif self._parameters or token == self._format.call.close:
+        elif self._parameters or token in self._call_closers:
             self._start(steps)  # its own closer is missing, but the call is closed or something else begins
             self._end(steps)
         else:
@@ -139,14 +144,21 @@ class XmlCallReader:
         name = self._read_name(self._format.parameter.close)
         if name is None:
             return False
+        attribute = ""
+        if self._format.string_attribute:
+            name, _, attribute = name.partition(self._format.string_attribute)
         if name in self._parameters:
             self._refuse()  # said twice: which one is meant would be a guess
             return False
         lead = "," if self._parameters else "{"
         self._parameters.add(name)
-        self._kind = self._types.get(name, STRING)
+        self._kind = self._types.get(name, ANY if attribute == _JSON else STRING)
+        if attribute == _TEXT and "string" in self._kind:
+            self._kind = STRING
+        self._json = attribute == _JSON
+        self._streams = self._kind == STRING and not self._json
         steps.append(Arguments(f"{lead}{json.dumps(name, ensure_ascii=False)}:"))
-        if self._kind == STRING:
+        if self._streams:
             steps.append(Arguments('"'))
         self._mode = Mode.VALUE_HEAD
         return True
@@ -187,8 +199,8 @@ class XmlCallReader:
             # The parameter's own closer is missing: believed only where the call is closed too.
             if misplaced:
                 return False
-            following, _ = self._token(closer.end(), (form.call.close,), final)
-            return None if following is None else following in (form.call.close, _END)
+            following, _ = self._token(closer.end(), self._ends, final)
+            return None if following is None else following in (*self._ends, _END)
         following, after = self._token(closer.end(), self._structure, final)
         if following is None:
             return None
@@ -204,15 +216,12 @@ class XmlCallReader:
 
     def _ends_text(self, at: int, final: bool) -> bool | None:
         """Whether nothing but the closers of the call follows up to the end of the text."""
-        following: str | None = None
-        for closer in (self._format.function_close, self._format.call.close):
-            following, after = self._token(at, (closer,), final)
-            if following != closer:
-                break
-            at = after
-        if following == self._format.call.close:
-            following, _ = self._token(at, (), final)
-        return None if following is None else following == _END
+        following, after = self._token(at, (self._format.function_close, *self._ends), final)
+        if following == self._format.function_close:
+            following, after = self._token(after, self._ends, final)
+        if following in self._call_closers:
+            following, _ = self._token(after, self._format.end_tokens, final)
+        return None if following is None else following in (*self._format.end_tokens, _END)
 
     def _token(self, at: int, tokens: tuple[str, ...], final: bool) -> tuple[str | None, int]:
         """The token that follows blanks at `at` and where it ends; _END for the end of the text (or a token
@@ -234,17 +243,20 @@ class XmlCallReader:
         piece, self._text = self._text[:end], self._text[end:]
         if not piece:
             return
-        if self._kind == STRING:
+        if self._streams:
             steps.append(Arguments(escape(piece)))
         else:
             self._value.append(piece)
 
     def _end_value(self, steps: list[Step]) -> None:
-        if self._kind == STRING:
+        if self._streams:
             steps.append(Arguments('"'))
+            return
+        raw, self._value = "".join(self._value), []
+        if self._json and types_of(raw) & self._kind:
+            steps.append(Arguments(raw.strip(BLANKS)))
         else:
-            steps.append(Arguments(to_json("".join(self._value), self._kind)))
-            self._value = []
+            steps.append(Arguments(to_json(raw, self._kind)))
 
     def _read_name(self, closer: str) -> str | None:
         """The text up to `closer`, taken; None when it is not whole yet or is no name."""
