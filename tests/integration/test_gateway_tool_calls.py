@@ -4,17 +4,28 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import openai
 import pytest
 from pydantic import BaseModel
 
+from services.common.chat import (
+    ContentDelta,
+    FinishReason,
+    ToolCallArguments,
+    ToolCallEnded,
+    ToolCallStarted,
+)
 from services.common.errors import unsupported
 from swarm.common.v1 import chat_pb2
 from swarm.consensus.v1 import consensus_pb2 as pb
 from tests.fakes import consensus as fake
-from tests.fakes.gateway import Running, running
+from tests.fakes.consensus import FakeConsensus
+from tests.fakes.gateway import Running, gateway, running
+from tests.fakes.swarm import swarm_of
+from tests.fakes.worker import FakeWorker, done
 
 ASK: dict[str, Any] = {"model": "tiny", "messages": [{"role": "user", "content": "hi"}]}
 
@@ -151,6 +162,39 @@ async def test_a_cut_off_call_ends_with_length(up: Running) -> None:
     ]
     chunks = await streamed(up, script, tools=[WRITE])
     assert chunks[-1].choices[0].finish_reason == "length"
+
+
+@pytest.mark.parametrize("constrained", [True, False])
+async def test_long_arguments_walk_from_the_worker_to_the_client(tmp_path: Path, constrained: bool) -> None:
+    """A grammar vouches for them: they come in the worker's pieces. None does: after they were checked."""
+    given, script = long_call()
+    told = [event.chat.tool_call_arguments.fragment for event in script]
+    worker = FakeWorker("Zeus").script(
+        [
+            ContentDelta(0, "I write."),
+            ToolCallStarted(0, 0, "call_long", "write"),
+            *(ToolCallArguments(0, 0, fragment) for fragment in told if fragment),
+            ToolCallEnded(0, 0),
+            done(FinishReason.TOOL_CALLS, 9),
+        ]
+    )
+    worker.constrained = constrained
+    async with (
+        worker.running(),
+        swarm_of(tmp_path, worker) as swarm,
+        gateway(swarm.address, FakeConsensus(), drain=0.2) as up,
+        up.async_sdk as client,
+        client.chat.completions.stream(**ASK, tools=[WRITE], extra_body={"swarm": {"voters": 1}}) as stream,
+    ):
+        pieces_seen = [event async for event in stream if event.type == "chunk"]
+        choice = (await stream.get_final_completion()).choices[0]
+    deltas = [each.delta for event in pieces_seen for each in event.chunk.choices]
+    assert [delta.content for delta in deltas if delta.content] == ["I write."]
+    assert (sum(bool(delta.tool_calls) for delta in deltas) > 1_000) is constrained
+    assert choice.message.tool_calls is not None
+    (call,) = choice.message.tool_calls
+    assert (call.id, json.loads(call.function.arguments)) == ("call_long", given)
+    assert choice.finish_reason == "tool_calls"
 
 
 class Person(BaseModel):
