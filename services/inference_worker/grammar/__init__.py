@@ -1,1 +1,1 @@
-"""Constrained decoding: what a model may say next, from the format's record and the schemas of the request."""
+"""Constrained decoding: what a model may say next, by the format's record and the schemas of a request."""

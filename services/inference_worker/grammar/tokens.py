@@ -41,9 +41,19 @@ class TokenTable:
             ],
             self.ends[0],
             sorted(hidden),
+            self.spell,
         )
-        self.tokenizer = LLTokenizer(source, eos_token=list(self.ends))  # type: ignore[arg-type]
+        self._hidden = frozenset(piece(token) for token in hidden)
         self._sorted: list[tuple[bytes, int]] | None = None
+        self.tokenizer = LLTokenizer(source, eos_token=list(self.ends))  # type: ignore[arg-type]
+
+    def text(self, token: int) -> bytes:
+        """The bytes of a token; none for one that is never part of a text."""
+        return self._pieces[token]
+
+    def hides(self, text: str) -> bool:
+        """Whether `text` is a token that is never part of a text."""
+        return text.encode() in self._hidden
 
     @property
     def words(self) -> int:
@@ -106,10 +116,17 @@ class _Source:
     is_tokenizer_wrapper = True
     bos_token_id = None
 
-    def __init__(self, tokens: Sequence[bytes], end: int, hidden: Sequence[int]) -> None:
+    def __init__(
+        self,
+        tokens: Sequence[bytes],
+        end: int,
+        hidden: Sequence[int],
+        spell: Callable[[bytes], list[int] | None],
+    ) -> None:
+        self._spell = spell
         self.tokens = tokens
         self.eos_token_id = end
         self.special_token_ids = hidden
 
     def __call__(self, text: str | bytes) -> list[int]:
-        raise NotImplementedError("grammars here never ask for the tokens of a text")
+        return self._spell(text.encode() if isinstance(text, str) else text) or []
