@@ -10,6 +10,8 @@ from services.inference_worker.grammar.calls import CallGrammar, Offer
 from services.inference_worker.grammar.lark import Lark, literal
 
 _HELD_STYLES = frozenset(ValueStyle)
+# Styles in which the opener of a function is markup of its own, with or without that of a call before it.
+_BARE_FUNCTIONS = frozenset((ValueStyle.TYPED_XML, ValueStyle.NAMED_JSON))
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,8 +86,9 @@ class Blocks:
         for tags in (form.call, *form.further_calls):
             if tags.open:
                 found[tags.open] = self._grammar(lambda calls, tags=tags: self._block(calls, tags))
-        if form.function.open and form.routing is Routing.NONE:
-            found[form.function.open] = self._grammar(lambda calls: calls.function())
+        if form.function.open and form.style in _BARE_FUNCTIONS and form.routing is Routing.NONE:
+            close = "" if self._hidden(form.call.close) else form.call.close
+            found[form.function.open] = self._grammar(lambda calls: calls.function(close))
         if form.routing is Routing.HARMONY:
             # Behind the channel alone the message may be for the user.
             del found[form.call.open]

@@ -6,12 +6,16 @@ strict tools and is left open for the others.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from services.common.chat import Tool
 from services.inference_worker.chat.formats import Format, Tags, ValueStyle
+from services.inference_worker.chat.values import declared_types
 from services.inference_worker.grammar import raw
+from services.inference_worker.grammar.braced import Braced
+from services.inference_worker.grammar.braced import key as braced_key
 from services.inference_worker.grammar.lark import Lark, either, literal
 from services.inference_worker.grammar.members import members
 from services.inference_worker.grammar.schema import (
@@ -25,6 +29,11 @@ from services.inference_worker.grammar.schema import (
 
 _BLANK_ENDS = (" ", "\t", "\r", "\n")
 _IDENTITY = "/[A-Za-z0-9_-]{1,40}/"
+_PYTHON_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_PYTHON_ESCAPES = 'nrt\\"'
+_BARELY_TYPED = frozenset(("type", "title", "description", "default", "examples"))
+# Styles in which several calls may stand between one opener and its closer.
+_RUNS = frozenset((ValueStyle.JSON_OBJECT, ValueStyle.TYPED_XML))
 _FREE_NAME = "/[A-Za-z_][A-Za-z0-9_-]{0,63}/"
 
 
@@ -79,17 +88,26 @@ class CallGrammar:
         ]
         return either(heads)
 
-    def function(self) -> str:
-        """What stands behind the opener of a function that no call's opener announced."""
+    def function(self, close: str) -> str:
+        """What stands behind the opener of a function that no call's opener announced, up to the end of
+        `close`: models that leave out the opener of a call do not leave out its closer."""
         write = self._typed_xml if self._format.style is ValueStyle.TYPED_XML else self._named_json
-        return either([write(offer, announced=False) for offer in self._offers])
+        return f"{either([write(offer, announced=False) for offer in self._offers])} {self._closing(close)}"
 
     def _items(self, tags: Tags) -> str:
         call = self._call()
         if not self._format.array or tags not in (self._format.call, *self._format.further_calls):
-            return call
+            return call + self._run(call, tags)
         more = f'({self._blanks} "," {self._blanks} {call})*' if self._parallel else ""
         return f'"[" {self._blanks} {call} {more} {self._blanks} "]"'
+
+    def _run(self, call: str, tags: Tags) -> str:
+        """Further calls behind the first one, where the format has them in one block."""
+        form, blanks = self._format, self._blanks
+        if not self._parallel or form.style not in _RUNS or not (form.separators or tags.close):
+            return ""
+        between = f"{blanks} {literal(form.separators[0])} {blanks}" if form.separators else blanks
+        return f" ({between} {call})*"
 
     def _call(self) -> str:
         match self._format.style:
@@ -101,6 +119,10 @@ class CallGrammar:
                 return either([self._typed_xml(offer) for offer in self._offers])
             case ValueStyle.KEYED_XML:
                 return either([self._keyed_xml(offer) for offer in self._offers])
+            case ValueStyle.BRACED:
+                return either([self._braced(offer) for offer in self._offers])
+            case ValueStyle.PYTHON:
+                return either([self._python(offer) for offer in self._offers])
         raise SchemaError(f"calls of the format {self._format.name} cannot be constrained")
 
     # -- one JSON object -------------------------------------------------------------------------
@@ -169,10 +191,7 @@ class CallGrammar:
 
     def _markup(self, offer: Offer, ends: raw.Ends, close: str) -> str:
         known, blanks = offer.parameters, self._blanks
-        if offer.strict and not known.complete:
-            raise SchemaError(
-                "it says more than which parameters there are; this model's calls cannot hold that"
-            )
+        self._refuse_more_than_a_list(offer)
         if known.free:
             return self._free_markup(ends, close)
         found = []
@@ -209,6 +228,46 @@ class CallGrammar:
             head += f" {self._blanks} {literal(form.value.open)}"
         value = text if form.string_attribute else either([text, other])
         return f"({self._blanks} {head} {value})* " + (f"{self._blanks} {literal(close)}" if close else "")
+
+    # -- notations of their own ------------------------------------------------------------------
+
+    def _braced(self, offer: Offer) -> str:
+        form, known = self._format, offer.parameters
+        self._refuse_more_than_a_list(offer)
+        head = literal(form.function.open + form.name_prefix + offer.name + "{")
+        if known.free:
+            values = Braced(self._lark, form.value, {}, lenient=True)
+            return f"{head} {values.inside_of_any()}"
+        found = []
+        for name in known.properties:
+            schema = offer.schema(name)
+            value = Braced(self._lark, form.value, schema, not offer.strict).value(schema)
+            found.append((f"{literal(braced_key(name) + ':')} {value}", name in known.required))
+        return self._lark.rule(f"{head} {members(self._lark, found, literal(','), literal('}'))}")
+
+    def _python(self, offer: Offer) -> str:
+        """JSON's notation of a value is one of Python's too, but for some escapes; its words are known."""
+        known, lenient = offer.parameters, not offer.strict
+        self._refuse_more_than_a_list(offer)
+        found = []
+        for name in known.properties:
+            if not _PYTHON_NAME.fullmatch(name):
+                if name in known.required:
+                    raise SchemaError(f"{name} is no name that Python has for an argument")
+                continue
+            schema = offer.schema(name)
+            values = [self._lark.json(schema, lenient, escapes=_PYTHON_ESCAPES)]
+            if schema.keys() <= _BARELY_TYPED:
+                types = declared_types(schema, schema)
+                values += ['"True"', '"False"'] if "boolean" in types else []
+                values += ['"None"'] if "null" in types else []
+            found.append((f"{literal(name + '=')} {either(values)}", name in known.required))
+        inside = members(self._lark, found, f'"," {self._blanks}', '")"')
+        return self._lark.rule(f"{literal(offer.name + '(')} {inside}")
+
+    def _refuse_more_than_a_list(self, offer: Offer) -> None:
+        if offer.strict and not offer.parameters.complete:
+            raise SchemaError("it is no mere list of parameters, which is all that this model's calls hold")
 
     def _between(self, open: str, body: str, close: str) -> str:
         """`body` between markers, with blanks beside it where a marker has none of its own."""

@@ -56,9 +56,19 @@ class Lark:
         self._count += 1
         return f"{prefix}{self._count}"
 
-    def json(self, schema: Mapping[str, object], lenient: bool) -> str:
-        """A JSON value that fits `schema`. `lenient`: what llguidance does not know of it is left open."""
-        told = {**schema, "x-guidance": {"whitespace_pattern": BLANK, "lenient": lenient}}
+    def define(self, name: str, body: str) -> None:
+        """A rule of a `fresh` name, which may stand in its own body."""
+        self._lines.append(f"{name}: {body}")
+
+    def json(self, schema: Mapping[str, object], lenient: bool, escapes: str = "") -> str:
+        """A JSON value that fits `schema`. `lenient`: what llguidance does not know of it is left open.
+
+        `escapes`: the letters that may stand behind a backslash, if not all of JSON's.
+        """
+        options: dict[str, object] = {"whitespace_pattern": BLANK, "lenient": lenient}
+        if escapes:
+            options["json_allowed_escapes"] = escapes
+        told = {**schema, "x-guidance": options}
         return self.rule("%json " + json.dumps(told, ensure_ascii=False))
 
     def text(self, start: str) -> str:
