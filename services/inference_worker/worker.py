@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import json
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from time import monotonic
 
@@ -16,10 +16,13 @@ from services.inference_worker.chat.machine import PushMachine
 from services.inference_worker.chat.prompt import Prompt
 from services.inference_worker.chat.template import ChatTemplate
 from services.inference_worker.engine import sampling
+from services.inference_worker.engine.guide import Guide
 from services.inference_worker.engine.jobs import Submission
 from services.inference_worker.engine.loop import Engine
 from services.inference_worker.engine.scheduler import Priority
 from services.inference_worker.engine.status import EngineStatus
+from services.inference_worker.grammar.plan import Grammars
+from services.inference_worker.grammar.tokens import TokenTable
 from services.inference_worker.kv.eviction import Owner, Rank
 from services.inference_worker.logprobs import ContentLogprobs
 from services.inference_worker.models.tuning import Choices
@@ -38,6 +41,7 @@ class _Prepared:
     """`forced` is the beginning of the answer that the prompt already contains.
 
     `stable`: leading tokens that a next turn will most likely repeat, 0 where nobody asks.
+    `guide` makes what holds a candidate's answer; `constrained`: every call fits its tool's schema.
     """
 
     tokens: list[int]
@@ -45,6 +49,8 @@ class _Prepared:
     prompt_tail: str
     forced: str
     stable: int
+    guide: Callable[[int], Guide | None]
+    constrained: bool
 
 
 class Worker:
@@ -76,6 +82,7 @@ class Worker:
         self._recommendation = recommendation
         self._pending_limit = pending_limit or PENDING_LIMIT
         self._bell: Bell | None = None
+        self._grammars = Grammars(format, _table(backend, format))
 
     @property
     def status(self) -> EngineStatus:
@@ -100,7 +107,13 @@ class Worker:
         prepared = await asyncio.to_thread(self._prepare, request)
         stream = ChatStream(
             self._engine,
-            Accepted(self.model.id, len(prepared.tokens), self._engine.context_length, self.name),
+            Accepted(
+                self.model.id,
+                len(prepared.tokens),
+                self._engine.context_length,
+                self.name,
+                constrained=prepared.constrained,
+            ),
             [
                 PushMachine(
                     self._format, prepared.tools, index, prepared.prompt_tail, request.parallel_tool_calls
@@ -125,6 +138,7 @@ class Worker:
                 priority=priority,
                 owner=Owner(request.session_id, Rank(priority)),
                 deadline=None if time_left is None else monotonic() + time_left,
+                guide=prepared.guide,
                 stable=prepared.stable,
             )
         )
@@ -165,17 +179,16 @@ class Worker:
             raise invalid("tool_choice", f"tool_choice names {choice.name!r}, which is not among the tools")
 
     def _prepare(self, request: ChatRequest) -> _Prepared:
-        choice = request.tool_choice
+        choice, asked = request.tool_choice, request
         if choice.mode is ToolChoiceMode.NAMED:
             request = replace(request, tools=tuple(t for t in request.tools if t.name == choice.name))
         prompt = self._template.render(request)
         tools = offered_tools(request)
         tail = prompt[-_PROMPT_TAIL:]
-        forced = ""
-        if choice.mode in (ToolChoiceMode.REQUIRED, ToolChoiceMode.NAMED):
-            forced = self._forced_prefix(choice.name, tools, tail)
-        tokens = self._backend.tokenize(prompt + forced)
-        return _Prepared(tokens, tools, tail, forced, self._stable(request, tokens))
+        plan = self._grammars.plan(asked, tools, tail)
+        tokens = self._backend.tokenize(prompt + plan.forced)
+        stable = self._stable(request, tokens)
+        return _Prepared(tokens, tools, tail, plan.forced, stable, plan.guide, plan.constrained)
 
     def _stable(self, request: ChatRequest, tokens: list[int]) -> int:
         """Where the conversation ends and what only asks for an answer begins; templates may leave that out
@@ -185,13 +198,6 @@ class Worker:
         history = self._backend.tokenize(self._template.render(request, add_generation_prompt=False))
         pairs = zip(tokens, history, strict=False)
         return next((at for at, (one, other) in enumerate(pairs) if one != other), len(history))
-
-    def _forced_prefix(self, name: str, tools: tuple[Tool, ...], tail: str) -> str:
-        """The beginning of a call: a model that continues inside a call cannot answer in words."""
-        reasoning = self._format.reasoning
-        opened = PushMachine(self._format, tools, 0, tail).reasoning_open
-        closed = f"{reasoning.close}\n\n" if opened and reasoning is not None else ""
-        return closed + self._format.forced_prefix(name, bool(name) and _requires_argument(tools[0]))
 
 
 def priority_of(request: ChatRequest) -> Priority:
@@ -204,7 +210,14 @@ def priority_of(request: ChatRequest) -> Priority:
     return Priority.MAIN
 
 
-def _requires_argument(tool: Tool) -> bool:
-    """Whether the tool's schema says that a call must have at least one argument."""
-    schema = json.loads(tool.parameters_json) if tool.parameters_json.strip() else {}
-    return bool(schema.get("required"))
+def _table(backend: Backend, format: Format) -> TokenTable:
+    """The vocabulary, in which what ends or frames a turn is no text, unless it is a marker of the format."""
+    facts = backend.vocabulary
+    markers = {marker.encode() for marker in format.markers}
+    noise = {text.encode() for text in (*format.end_tokens, *format.noise)}
+    frames = []
+    for token in range(facts.size):
+        piece = backend.piece(token)
+        if piece in noise or (token in facts.control and piece not in markers):
+            frames.append(token)
+    return TokenTable(facts.size, backend.piece, [t for t in range(facts.size) if backend.is_end(t)], frames)

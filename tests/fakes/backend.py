@@ -159,7 +159,7 @@ class FakeBackend:
         return list(text.encode())
 
     def piece(self, token: int) -> bytes:
-        return bytes([token])
+        return b"" if token == END else bytes([token])
 
     def is_end(self, token: int) -> bool:
         return token == END

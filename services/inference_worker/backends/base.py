@@ -34,11 +34,15 @@ class Undrawable(RuntimeError):
 
 @dataclass(frozen=True, slots=True)
 class Vocabulary:
-    """`bos` and `eos` are the texts that a chat template expects; empty if the model has none."""
+    """`bos` and `eos` are the texts that a chat template expects; empty if the model has none.
+
+    `control`: tokens that frame turns and parts of them, and are no text.
+    """
 
     size: int
     bos: str
     eos: str
+    control: frozenset[int] = frozenset()
 
 
 class Reuse(StrEnum):

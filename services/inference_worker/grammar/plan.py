@@ -43,6 +43,7 @@ class Grammars:
         self._format = format
         self._table = table
         self._compiler = Compiler(table)
+        table.prepare(tags.open.encode() for tags in format.calls if tags.open)
 
     @property
     def holds(self) -> Holds:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -12,6 +12,8 @@ from llguidance import LLTokenizer
 # Bit `t % 32` of word `t // 32` is set where token `t` is allowed.
 Bits = npt.NDArray[np.uint32]
 
+# So many bytes of a text are looked for among all tokens.
+_HEAD = 3
 # llguidance takes a token that begins with this byte for one that is no text.
 _NO_TEXT = b"\xff"
 
@@ -45,6 +47,7 @@ class TokenTable:
         )
         self._hidden = frozenset(piece(token) for token in hidden)
         self._sorted: list[tuple[bytes, int]] | None = None
+        self._heads: dict[bytes, list[int]] = {}
         self.tokenizer = LLTokenizer(source, eos_token=list(self.ends))  # type: ignore[arg-type]
 
     def text(self, token: int) -> bytes:
@@ -54,6 +57,12 @@ class TokenTable:
     def hides(self, text: str) -> bool:
         """Whether `text` is a token that is never part of a text."""
         return text.encode() in self._hidden
+
+    def prepare(self, texts: Iterable[bytes]) -> None:
+        """Looks now for what `containing` will be asked for, and for all that `spell` needs."""
+        self._ordered()
+        for text in texts:
+            self._with(text[:_HEAD])
 
     @property
     def words(self) -> int:
@@ -91,9 +100,17 @@ class TokenTable:
 
     def containing(self, text: bytes) -> Iterator[tuple[int, bytes]]:
         """The tokens that contain `text` and go on behind it, with what follows it."""
-        for token, piece in enumerate(self._pieces):
-            if text in piece and (rest := piece.partition(text)[2]):
+        for token in self._with(text[:_HEAD]):
+            if rest := self._pieces[token].partition(text)[2]:
                 yield token, rest
+
+    def _with(self, head: bytes) -> list[int]:
+        """The tokens that contain `head`, remembered: looking through a vocabulary takes a while."""
+        found = self._heads.get(head)
+        if found is None:
+            found = [token for token, piece in enumerate(self._pieces) if head in piece]
+            self._heads[head] = found
+        return found
 
     def _longest(self, data: bytes, at: int) -> int | None:
         for length in range(min(16, len(data) - at), 0, -1):

@@ -126,7 +126,7 @@ class TestEvents:
         with working({"[assistant] ": CALL}) as worker:
             events = await ask(worker, asking())
         prompt = "[user] go\n(read)(list)[assistant] "
-        assert events[0] == Accepted("toy", len(prompt), 1000, "Zeus")
+        assert events[0] == Accepted("toy", len(prompt), 1000, "Zeus", constrained=True)
         assert calls(events) == [("read", '{"path": "a.txt"}')]
         assert finish(events).reason is FinishReason.TOOL_CALLS
         assert events[-1] == Usage(len(prompt), 0, len(CALL) + 1, 0)

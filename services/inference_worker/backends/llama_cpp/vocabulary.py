@@ -14,6 +14,7 @@ from services.inference_worker.backends.base import Vocabulary
 from services.inference_worker.backends.llama_cpp.slices import markup_pattern, slices
 
 _PIECE_BYTES = 64
+_CONTROL = llama.LLAMA_TOKEN_ATTR_CONTROL | llama.LLAMA_TOKEN_ATTR_UNKNOWN
 _MARKUP = (
     llama.LLAMA_TOKEN_ATTR_CONTROL | llama.LLAMA_TOKEN_ATTR_USER_DEFINED | llama.LLAMA_TOKEN_ATTR_UNKNOWN
 )
@@ -31,7 +32,12 @@ class LlamaVocabulary:
         self._bos = llama.llama_vocab_bos(vocabulary)
         self._adds_bos = bool(llama.llama_vocab_get_add_bos(vocabulary)) and self._bos >= 0
         eos, size = llama.llama_vocab_eos(vocabulary), llama.llama_vocab_n_tokens(vocabulary)
-        self.facts = Vocabulary(size, bos=self._text(self._bos, size), eos=self._text(eos, size))
+        self.facts = Vocabulary(
+            size,
+            bos=self._text(self._bos, size),
+            eos=self._text(eos, size),
+            control=frozenset(token for token in range(size) if self._attributes(token) & _CONTROL),
+        )
         self._markup = markup_pattern(self._markers(size))
         self._has_words = llama.llama_vocab_type(vocabulary) == llama.LLAMA_VOCAB_TYPE_BPE
 
@@ -113,8 +119,11 @@ class LlamaVocabulary:
     def _markers(self, size: int) -> Iterator[str]:
         """What is cut out of a text before it is cut into words."""
         for token in range(size):
-            if llama.llama_vocab_get_attr(self._vocabulary, token) & _MARKUP:
+            if self._attributes(token) & _MARKUP:
                 yield self.spelling(token).decode("utf-8", "ignore")
+
+    def _attributes(self, token: int) -> int:
+        return int(llama.llama_vocab_get_attr(self._vocabulary, token))
 
     def _text(self, token: int, size: int) -> str:
         """Empty where the model has no such token, or names one that is not there."""
