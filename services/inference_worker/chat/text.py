@@ -11,17 +11,24 @@ BLANKS = " \t\r\n"
 
 def partial_suffix(text: str, markers: Sequence[str]) -> int:
     """Length of the longest end of `text` that begins one of `markers` without being the whole of it."""
-    longest = min(len(text), max((len(marker) for marker in markers), default=0) - 1)
-    for length in range(longest, 0, -1):
-        end = text[-length:]
-        if any(len(marker) > length and marker.startswith(end) for marker in markers):
+    beginnings, longest = _beginnings(tuple(markers))
+    for length in range(min(len(text), longest), 0, -1):
+        if text[-length:] in beginnings:
             return length
     return 0
 
 
 def may_become(text: str, markers: Sequence[str]) -> bool:
     """Whether the whole of `text` is the beginning of one of `markers`."""
-    return any(len(marker) > len(text) and marker.startswith(text) for marker in markers)
+    beginnings, longest = _beginnings(tuple(markers))
+    return len(text) <= longest and (text in beginnings if text else longest > 0)
+
+
+@lru_cache(maxsize=1024)
+def _beginnings(markers: tuple[str, ...]) -> tuple[frozenset[str], int]:
+    """All that begins one of `markers` without being the whole of it, and the length of the longest."""
+    found = frozenset(marker[:end] for marker in markers for end in range(1, len(marker)))
+    return found, max(map(len, found), default=0)
 
 
 class Trailing:

@@ -206,22 +206,26 @@ class XmlCallReader:
             return None
         if following == _OTHER:
             return False
-        if misplaced and "\n" not in self._text[closer.end() : after]:
-            return self._ends_text(closer.end(), final)
+        if misplaced and "\n" not in self._text[closer.end() : after] and following != form.parameter.open:
+            return self._ends_call(closer.end(), final)
         if following == form.function_close:
             # A parameter's closer behind a function's closer: a call that is quoted inside the value.
             following, _ = self._token(after, (form.parameter_close,), final)
             return None if following is None else following != form.parameter_close
         return True
 
-    def _ends_text(self, at: int, final: bool) -> bool | None:
-        """Whether nothing but the closers of the call follows up to the end of the text."""
-        following, after = self._token(at, (self._format.function_close, *self._ends), final)
-        if following == self._format.function_close:
-            following, after = self._token(after, self._ends, final)
+    def _ends_call(self, at: int, final: bool) -> bool | None:
+        """Whether the closers of the call follow, and behind them the end of a line, nothing, or a call."""
+        form = self._format
+        calls = (*(tags.open for tags in form.calls if tags.open), form.function.open)
+        following, after = self._token(at, (form.function_close, *self._ends), final)
+        if following == form.function_close:
+            following, after = self._token(after, (*self._ends, *calls), final)
         if following in self._call_closers:
-            following, _ = self._token(after, self._format.end_tokens, final)
-        return None if following is None else following in (*self._format.end_tokens, _END)
+            if self._text[after : after + _LONGEST_BLANKS].lstrip(" \t\r").startswith("\n"):
+                return True
+            following, _ = self._token(after, (*form.end_tokens, *calls), final)
+        return None if following is None else following in (*form.end_tokens, *calls, _END)
 
     def _token(self, at: int, tokens: tuple[str, ...], final: bool) -> tuple[str | None, int]:
         """The token that follows blanks at `at` and where it ends; _END for the end of the text (or a token

@@ -19,6 +19,7 @@ HERMES_JSON = Format(
     style=ValueStyle.JSON_OBJECT,
     reasoning=THINK,
     call=Tags("<tool_call>", "</tool_call>"),
+    arrays_too=True,
     name_keys=("name",),
     arguments_keys=("arguments", "parameters"),
 )
