@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import random
 import subprocess
-from typing import Any
+from typing import Any, Literal
 
 import openai
 import pytest
+from pydantic import BaseModel
 
 from tests.e2e.conftest import Swarm
 
@@ -218,6 +219,69 @@ def test_a_seed_repeats_its_answer_with_llama_cpps_samplers(
 
     assert answer(5) == answer(5)
     assert len({text for seed in range(4) for text in answer(seed)}) > 1
+
+
+class Level(BaseModel):
+    level: Literal[1, 2, 3]
+
+
+class Review(BaseModel):
+    """Finite, so that even a model that knows nothing of it comes to an end."""
+
+    language: Literal["python", "rust"]
+    safe: bool
+    nested: Level
+    either: Literal["a"] | None
+
+
+def test_a_structured_answer_is_parsed(client: openai.OpenAI) -> None:
+    messages: list[Any] = [{"role": "user", "content": "Review main.py"}]
+    for temperature in (0.0, 1.5):
+        answer = client.chat.completions.parse(
+            model="local-swarm", messages=messages, response_format=Review, temperature=temperature
+        )
+        assert isinstance(answer.choices[0].message.parsed, Review)
+        assert answer.choices[0].finish_reason == "stop"
+    with client.chat.completions.stream(
+        model="local-swarm", messages=messages, response_format=Review
+    ) as stream:
+        assert isinstance(stream.get_final_completion().choices[0].message.parsed, Review)
+
+
+def test_a_grammar_holds_the_whole_answer(client: openai.OpenAI) -> None:
+    answer = client.chat.completions.create(
+        model="local-swarm",
+        messages=[{"role": "user", "content": "Yes or no?"}],
+        extra_body={"grammar": 'root ::= "yes" | "no"'},
+    )
+    assert answer.choices[0].message.content in ("yes", "no")
+    with pytest.raises(openai.BadRequestError) as refused:
+        client.chat.completions.create(
+            model="local-swarm",
+            messages=[{"role": "user", "content": "Yes or no?"}],
+            extra_body={"grammar": "root ::= ("},
+        )
+    assert refused.value.param == "grammar"
+
+
+@pytest.mark.parametrize("voters", [1, 3])
+def test_a_strict_tool_that_must_be_called_gets_arguments_that_fit(
+    client: openai.OpenAI, voters: int
+) -> None:
+    answer = client.chat.completions.parse(
+        model="local-swarm",
+        messages=[{"role": "user", "content": "hello"}],
+        tools=[openai.pydantic_function_tool(Review)],
+        tool_choice="required",
+        parallel_tool_calls=False,
+        temperature=1.5,
+        extra_body={"swarm": {"voters": voters}},
+    )
+    message = answer.choices[0].message
+    if voters == 1:
+        assert message.tool_calls is not None
+    for call in message.tool_calls or ():
+        assert isinstance(call.function.parsed_arguments, Review)
 
 
 def test_the_swarm_runs_its_own_tools_for_the_agent_model(client: openai.OpenAI) -> None:

@@ -170,6 +170,13 @@ class Grammars:
             return str(error)
         return self._compiler.problem(blocks.whole)
 
+    @property
+    def _reasons(self) -> bool:
+        """The model has a token for the opener. Spelled in letters, by one that never learned to reason, what
+        stands behind it has no end."""
+        tags = self._format.reasoning
+        return tags is not None and len(self._table.spell(tags.open.encode()) or ()) == 1
+
     # -- whole answers ---------------------------------------------------------------------------
 
     def _answer_plan(self, request: ChatRequest, tools: Sequence[Tool], prompt_tail: str) -> Plan:
@@ -190,13 +197,18 @@ class Grammars:
             )
         blocks = self._blocks(request, tools, request.parallel_tool_calls) if tools else None
         opened = PushMachine(self._format, (), 0, prompt_tail).reasoning_open
-        grammar = answer_grammar(self._format, request.response_format, opened, blocks)
+        format = self._format
+        if not (opened or self._reasons):
+            format = replace(format, reasoning=None)
+        grammar = answer_grammar(format, request.response_format, opened, blocks)
         try:
             compiled = self._compiler.compile(grammar)
         except GrammarError as error:
             param = "grammar" if raw else "response_format"
             raise invalid(param, f"{param}: {error}") from error
-        return Plan("", lambda index: AnswerGuide(compiled), constrained=bool(tools))
+        return Plan(
+            "", lambda index: AnswerGuide(compiled), constrained=blocks is not None and not blocks.open
+        )
 
 
 def _only(made: Offer, name: str) -> Offer:
