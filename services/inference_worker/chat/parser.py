@@ -204,7 +204,10 @@ class CallParser:
             raw = "".join(self._raw)
             self._mode = _Mode.PROSE
             self._fenced = self._fenced or (self._opener.fence and self._opener.announces)
-            self._say(raw[: len(raw) - len(reader.rest)], steps)
+            # The opener is text by now, also where the reader gave all of it back.
+            taken = max(len(raw) - len(reader.rest), len(self._opener.text))
+            self._say(raw[:taken], steps)
+            self._text = raw[taken:]
         return True
 
     def _begin_block(self) -> None:
