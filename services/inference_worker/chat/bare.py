@@ -11,6 +11,7 @@ LONGEST = 512  # characters of a bare word that is no text
 
 _WORDS = {"true": "true", "True": "true", "false": "false", "False": "false", "null": "null", "None": "null"}
 _NUMBER = re.compile(r"([+-]?)([0-9][0-9_]*)?(?:(\.)([0-9]*))?([eE][+-]?[0-9]+)?")
+_JSON_NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?")
 _HEXADECIMAL = re.compile(r"([+-]?)0[xX]([0-9a-fA-F]+)")
 _LEADING_ZERO = re.compile(r"[+-]?0[0-9]")
 _TYPES = {"t": "boolean", "f": "boolean", "n": "null"}
@@ -38,7 +39,8 @@ def literal(raw: str, types: frozenset[str] | None) -> str | None:
 def word(raw: str, types: frozenset[str] | None) -> str:
     """The JSON text of a bare word: what `types` make of it, else text, verbatim."""
     if types is None:
-        return to_json(raw, ANY - {"object", "array"})
+        known = _WORDS.get(raw) or (raw if _JSON_NUMBER.fullmatch(raw) else None)
+        return known or json.dumps(raw, ensure_ascii=False)
     return (None if types == STRING else literal(raw, types)) or to_json(raw, types)
 
 

@@ -82,7 +82,7 @@ class PythonCallReader:
     def _name(self, steps: list[Step], final: bool) -> bool:
         match = _CALL.match(self._text, self._at)
         if match is None:
-            return False if _CALL_SO_FAR.fullmatch(self._text, self._at) and not final else self._refuse()
+            return False if _CALL_SO_FAR.fullmatch(self._text, self._at) else self._refuse()
         name = self._tools.mend(match[1])
         if name.endswith(_METHOD) and not self._tools.offers(name):
             name = self._tools.mend(name[: -len(_METHOD)])
@@ -118,7 +118,8 @@ class PythonCallReader:
 
     def _read_value(self, steps: list[Step], final: bool) -> bool:
         self._at = self._value.read(self._text, self._at, final)
-        self._pending.append(self._value.take())
+        if certain := self._value.take():
+            self._pending.append(certain)
         if self._value.state is ScanState.COMPLETE:
             return self._take(self._at, _Mode.AFTER_VALUE)
         return False if self._value.state is ScanState.OPEN else self._refuse()
