@@ -22,9 +22,6 @@ NAMED = "by the model's name"
 CHOSEN = "chosen by tool_format"
 DEFAULT = "nothing tells, so lines"
 
-# Those whose records are there.
-_FINGERPRINTS = tuple(each for each in FINGERPRINTS if each.format in FORMATS)
-
 _TOOL = Tool(PROBE, parameters_json=json.dumps({"properties": {PROBE_KEY: {"type": "string"}}}))
 
 
@@ -80,7 +77,7 @@ def _by_print(template: ChatTemplate) -> Detected | None:
     texts = printed_calls(template.render_messages, template.habits)
     if not texts:
         return None
-    known = [each.format for each in _FINGERPRINTS if each.in_print(texts[0])]
+    known = [each.format for each in FINGERPRINTS if each.in_print(texts[0])]
     explicit_first = sorted(FORMATS.values(), key=lambda record: record.trust is not Trust.EXPLICIT)
     for name in (*known, *(record.name for record in explicit_first)):
         if any(_reads(FORMATS[name], text) for text in texts):
@@ -92,7 +89,7 @@ def _by_source(template: ChatTemplate) -> Detected | None:
     """Only where no call is printed: then what the template says is all there is to go by."""
     if template.habits.calls:
         return None
-    known = (each for each in _FINGERPRINTS if each.in_source(template.source))
+    known = (each for each in FINGERPRINTS if each.in_source(template.source))
     return next((Detected(FORMATS[each.format], DESCRIBED) for each in known), None)
 
 

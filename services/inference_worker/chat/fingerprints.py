@@ -99,5 +99,7 @@ NAMES: tuple[tuple[re.Pattern[str], str], ...] = (
     (_name("qwen3", "coder"), "qwen3_coder_xml"),
     (_name(r"qwen[23]"), "hermes_json"),
     (_name("gpt", "oss"), "harmony"),
+    (_name("lfm2"), "lfm2"),
+    (_name("smollm3"), "hermes_json"),
     (_name("hermes"), "hermes_json"),
 )

@@ -19,7 +19,11 @@ PROBE_KEY = "probe_key"
 PROBE_VALUE = "probe value"
 PROBE_ARGUMENTS = {PROBE_KEY: PROBE_VALUE}
 _WORDS = "probe words"
-_SCHEMA = {"type": "object", "properties": {PROBE_KEY: {"type": "string"}}, "required": [PROBE_KEY]}
+_SCHEMA = {
+    "type": "object",
+    "properties": {PROBE_KEY: {"type": "string", "description": "probe"}},
+    "required": [PROBE_KEY],
+}
 _TOOLS: list[dict[str, Any]] = [
     {"type": "function", "function": {"name": PROBE, "description": "probe", "parameters": _SCHEMA}}
 ]
@@ -154,7 +158,10 @@ def _parallel(render: Render, habits: Habits) -> bool:
 
 
 def _system(render: Render) -> bool:
-    return "probe system" in (_tried(render, [_SYSTEM, _USER], None, prompt=True) or "")
+    return any(
+        "probe system" in (_tried(render, [_SYSTEM, _USER], tools, prompt=True) or "")
+        for tools in (None, _TOOLS)
+    )
 
 
 _SYSTEM: dict[str, Any] = {"role": "system", "content": "probe system"}

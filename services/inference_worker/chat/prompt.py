@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from services.common.chat import ChatRequest
 from services.inference_worker.chat.conversation import offered_tools, tool_dicts
-from services.inference_worker.chat.formats import Format
+from services.inference_worker.chat.formats import Format, ValueStyle
 from services.inference_worker.chat.habits import ToolsIn
 from services.inference_worker.chat.instructions import instructions
 from services.inference_worker.chat.rephrase import (
@@ -49,6 +49,9 @@ class Prompt:
         if self._format.style is None:
             return template.render(request, add_generation_prompt)
         habits = template.habits
+        if self._format.style is ValueStyle.LINES:
+            # Whatever the template can print, it is not what the model is to write.
+            habits = replace(habits, calls=False, tools=ToolsIn.NOWHERE)
         told = bool(tools) and habits.tools is ToolsIn.NOWHERE
         messages = request.messages
         if not habits.results or (habits.tools is ToolsIn.NOWHERE and not habits.calls):

@@ -126,6 +126,14 @@ def test_the_text_is_asked_for_at_each_request() -> None:
     assert "two bash(" in spoken.render(request(USER))
 
 
+def test_a_model_that_is_to_write_lines_sees_nothing_else() -> None:
+    text = prompt("glm4", "tool_line").render(request(SYSTEM, *TWO))
+    assert SHOWN in text
+    assert LINES.format("bash", '{"command": "ls"}') in text
+    assert "Result of bash:\na.txt" in text
+    assert "<tool" not in text
+
+
 def test_a_template_that_prints_calls_but_no_tools_shows_its_own_call() -> None:
     text = prompt("deepseek_v3.r1").render(request(SYSTEM, *TWO))
     assert text.startswith(
