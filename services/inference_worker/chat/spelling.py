@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from typing import Any
 
-from services.inference_worker.chat.formats import FORMATS, Format, Tags, ValueStyle
+from services.inference_worker.chat.formats import FORMATS, Format, Routing, Tags, ValueStyle
+
+_ON_LINE = re.compile(r"(\w>|json)$")
 
 
 def spell(format: Format, name: str, arguments_json: str) -> str:
@@ -18,15 +21,18 @@ def spell(format: Format, name: str, arguments_json: str) -> str:
     values = _object(arguments_json)
     if values is None or format.style in (None, ValueStyle.LINES, ValueStyle.BRACED):
         return _lines(name, arguments_json or "{}")
-    body = _body(format, name, values)
-    text = _between(format.call, body)
-    return _between(format.section[0], text) if format.section else text
+    keyed = format.style is ValueStyle.KEYED_XML
+    text = _between(format.call, _body(format, name, values), "" if keyed else "\n")
+    # Where parts of an answer have headers, the section is the part, and the prompt has opened it.
+    sections = format.section[:1] if format.routing is Routing.NONE else ()
+    return _between(sections[0], text) if sections else text
 
 
 def _body(format: Format, name: str, values: Mapping[str, Any]) -> str:
     match format.style:
         case ValueStyle.NAMED_JSON:
-            identity = f"{format.identity.open}0{format.identity.close}" if format.name_prefix else ""
+            numbered = format.name_prefix and format.identity.open
+            identity = f"{format.identity.open}0{format.identity.close}" if numbered else ""
             head = f"{format.function.open}{format.name_prefix}{name}{identity}{format.function.close}"
             return head + format.arguments.open + _json(values) + format.arguments.close
         case ValueStyle.TYPED_XML:
@@ -59,14 +65,9 @@ def _own_line(format: Format, text: str) -> str:
     return text if format.string_attribute else f"\n{text}\n"
 
 
-def _between(tags: Tags, text: str) -> str:
-    """Markers that look like elements and fences stand on lines of their own, others close to the text."""
-    line = (
-        "\n"
-        if tags.open.endswith((">", "json")) and tags.close and "｜" not in tags.open + tags.close
-        else ""
-    )
-    if "|" in tags.open:
+def _between(tags: Tags, text: str, line: str = "\n") -> str:
+    """Elements and fences stand on lines of their own, other markers close to the text."""
+    if not tags.close or not _ON_LINE.search(tags.open):
         line = ""
     return f"{tags.open}{line}{text}{line}{tags.close}"
 

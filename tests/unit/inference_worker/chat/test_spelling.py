@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from services.inference_worker.chat.formats import FORMATS, Format, Routing, ValueStyle
+from services.inference_worker.chat.formats import FORMATS, Format, ValueStyle
 from services.inference_worker.chat.spelling import spell
 from tests.unit.inference_worker.chat.reading import STRING, read, tool
 
@@ -27,11 +27,7 @@ ARGUMENTS: dict[str, object] = {
     "all": False,
     "nothing": None,
 }
-SPELLED = [
-    record
-    for record in FORMATS.values()
-    if record.style not in (None, ValueStyle.BRACED) and record.routing is Routing.NONE
-]
+SPELLED = [record for record in FORMATS.values() if record.style not in (None, ValueStyle.BRACED)]
 
 
 @pytest.mark.parametrize("record", SPELLED, ids=lambda record: record.name)
