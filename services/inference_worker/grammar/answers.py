@@ -15,6 +15,8 @@ from services.inference_worker.grammar.lark import BLANK, Lark, escape, literal
 from services.inference_worker.grammar.schema import SchemaError, parse
 
 _ANSWER = "answer"
+# Behind reasoning they are markup and no part of the answer.
+_LINE_ENDS = r"/[\r\n]{1,8}/"
 
 
 def answer_grammar(format: Format, wanted: ResponseFormat, reasoning_open: bool, calls: Blocks | None) -> str:
@@ -43,11 +45,10 @@ def answer_grammar(format: Format, wanted: ResponseFormat, reasoning_open: bool,
 
 def _reasoning(lark: Lark, format: Format, opened: bool) -> str:
     if format.reasoning is None:
-        return lark.blanks
+        return ""
     body = lark.rule(f"/(?s:.*){escape(format.reasoning.close)}/", "lazy")
-    if opened:
-        return f"{body} {lark.blanks}"
-    return f"{lark.blanks} ({literal(format.reasoning.open)} {body} {lark.blanks})?"
+    behind = f"{body} {lark.terminal(_LINE_ENDS)}?"
+    return behind if opened else f"({literal(format.reasoning.open)} {behind})?"
 
 
 def _schema(wanted: ResponseFormat) -> dict[str, Any]:

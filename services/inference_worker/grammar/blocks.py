@@ -55,7 +55,7 @@ class Blocks:
         self.at_line_start = format.style is ValueStyle.LINES
         self.last = format.routing is Routing.HARMONY
         self.header = len(format.call.open) if format.routing is Routing.RECIPIENT else 0
-        self.open = any(each.loose or not each.parameters.complete or each.parameters.free for each in offers)
+        self.open = any(not each.strict for each in offers)
         self.triggered = self._triggered() if holds(format).triggered else {}
         opening = self.opening = self._opening()
         self.whole = self._grammar(lambda calls: f"{literal(opening)} " * bool(opening) + self._block(calls))

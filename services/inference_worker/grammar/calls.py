@@ -7,7 +7,7 @@ strict tools and is left open for the others.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from services.common.chat import Tool
@@ -34,12 +34,18 @@ _PYTHON_ESCAPES = 'nrt\\"'
 _BARELY_TYPED = frozenset(("type", "title", "description", "default", "examples"))
 # Styles in which several calls may stand between one opener and its closer.
 _RUNS = frozenset((ValueStyle.JSON_OBJECT, ValueStyle.TYPED_XML))
+# Stands for the whole of the arguments, where names of parameters stand for parts; no JSON has such a key.
+WHOLE = "\ud800"
 _FREE_NAME = "/[A-Za-z_][A-Za-z0-9_-]{0,63}/"
 
 
 @dataclass(frozen=True, slots=True)
 class Offer:
-    """One tool as grammars see it. `loose`: parameters of which only the types are held."""
+    """One tool as grammars see it.
+
+    strict: what it says is held to the letter; otherwise what cannot be held of it is left open.
+    loose: parameters of which only the types are held; WHOLE for the object itself.
+    """
 
     name: str
     root: Schema
@@ -52,10 +58,15 @@ class Offer:
         return loosened(schema) if parameter in self.loose else schema
 
 
-def offer(tool: Tool, loose: Collection[str] = ()) -> Offer:
-    """Raises SchemaError: no schema of an object, or a strict one that says what cannot be held."""
+def offer(tool: Tool) -> Offer:
+    """To be held to the letter. Raises SchemaError: no schema of an object."""
     root = parse(tool.parameters_json)
-    return Offer(tool.name, root, parameters(root), tool.strict, frozenset(loose))
+    return Offer(tool.name, root, parameters(root), strict=True)
+
+
+def unheld(name: str) -> Offer:
+    """A tool of which nothing is held but that its arguments are an object."""
+    return Offer(name, {"type": "object"}, Parameters({}, frozenset(), free=True), strict=False)
 
 
 class CallGrammar:
@@ -141,7 +152,7 @@ class CallGrammar:
         """The arguments as one JSON object: in any order where the schema is no more than a list."""
         known, lenient = offer.parameters, not offer.strict
         if known.free or not known.complete:
-            return self._lark.json(loosened(offer.root) if "" in offer.loose else offer.root, lenient)
+            return self._lark.json(loosened(offer.root) if WHOLE in offer.loose else offer.root, lenient)
         blanks = self._blanks
         found = []
         for name in known.properties:
@@ -266,7 +277,7 @@ class CallGrammar:
         return self._lark.rule(f"{literal(offer.name + '(')} {inside}")
 
     def _refuse_more_than_a_list(self, offer: Offer) -> None:
-        if offer.strict and not offer.parameters.complete:
+        if offer.strict and (offer.parameters.free or not offer.parameters.complete):
             raise SchemaError("it is no mere list of parameters, which is all that this model's calls hold")
 
     def _between(self, open: str, body: str, close: str) -> str:

@@ -11,10 +11,10 @@ from services.inference_worker.chat.formats import Format
 from services.inference_worker.chat.machine import PushMachine
 from services.inference_worker.grammar.answers import answer_grammar
 from services.inference_worker.grammar.blocks import Blocks, Holds, holds
-from services.inference_worker.grammar.calls import Offer, offer
+from services.inference_worker.grammar.calls import WHOLE, Offer, offer, unheld
 from services.inference_worker.grammar.compiled import Compiled, Compiler, GrammarError
 from services.inference_worker.grammar.guide import AnswerGuide, CallGuide
-from services.inference_worker.grammar.schema import Parameters, SchemaError
+from services.inference_worker.grammar.schema import SchemaError
 from services.inference_worker.grammar.tokens import TokenTable
 
 Guide = AnswerGuide | CallGuide
@@ -127,45 +127,45 @@ class Grammars:
     def _blocks(self, request: ChatRequest, tools: Sequence[Tool], parallel: bool) -> Blocks:
         try:
             offers = [offer(tool) for tool in tools]
-            blocks = Blocks(self._format, offers, parallel, self._hidden)
+            blocks = Blocks(self._format, offers, parallel, self._table.hides)
             self._compiler.compile(blocks.whole)
         except (GrammarError, SchemaError):
             offers = [self._settled(request, tool, parallel) for tool in tools]
-            blocks = Blocks(self._format, offers, parallel, self._hidden)
+            blocks = Blocks(self._format, offers, parallel, self._table.hides)
             try:
                 self._compiler.compile(blocks.whole)
             except GrammarError as error:
                 raise invalid("tools", f"tools: together they make no grammar: {error}") from error
         return blocks
 
-    def _hidden(self, text: str) -> bool:
-        return self._table.hides(text)
-
     def _settled(self, request: ChatRequest, tool: Tool, parallel: bool) -> Offer:
         """The tool, with what cannot be held of it left open. Raises SwarmError if it is strict."""
+        made: Offer | None = None
         try:
             made = offer(tool)
             problem = self._problem(made, parallel)
         except SchemaError as error:
-            made, problem = None, str(error)
+            problem = str(error)
         if made is not None and not problem:
             return made
         if tool.strict:
             param = _param(request, tool, "parameters")
             raise invalid(param, f"{param}: strict, but {problem}")
-        if made is None:
-            return Offer(tool.name, {"type": "object"}, Parameters({}, frozenset(), False, True), False)
-        names = [*made.parameters.properties, ""]
-        bad = {name for name in names if self._problem(_only(made, name), parallel)}
-        for loose in (bad, set(names)):
+        return unheld(tool.name) if made is None else self._loosened(replace(made, strict=False), parallel)
+
+    def _loosened(self, made: Offer, parallel: bool) -> Offer:
+        """With as much of it held as can be."""
+        names = [*made.parameters.properties, WHOLE]
+        bad = [name for name in names if self._problem(_only(made, name), parallel)]
+        for loose in ([], bad, names):
             candidate = replace(made, loose=frozenset(loose))
-            if loose and not self._problem(candidate, parallel):
+            if not self._problem(candidate, parallel):
                 return candidate
-        return Offer(tool.name, {"type": "object"}, Parameters({}, frozenset(), False, True), False)
+        return unheld(made.name)
 
     def _problem(self, one: Offer, parallel: bool) -> str:
         try:
-            blocks = Blocks(self._format, [one], parallel, self._hidden)
+            blocks = Blocks(self._format, [one], parallel, self._table.hides)
         except SchemaError as error:
             return str(error)
         return self._compiler.problem(blocks.whole)
@@ -212,8 +212,8 @@ class Grammars:
 
 
 def _only(made: Offer, name: str) -> Offer:
-    """The offer with no more than one parameter; all of it for ""."""
-    if not name:
+    """The offer with no more than one parameter."""
+    if name == WHOLE:
         return made
     known = made.parameters
     return replace(

@@ -29,6 +29,12 @@ _HARMLESS = frozenset(
         *("type", "properties", "required", "additionalProperties", "unevaluatedProperties"),
     )
 )
+_FORMATS = frozenset(
+    (
+        *("date-time", "time", "date", "duration"),
+        *("email", "hostname", "ipv4", "ipv6", "uuid", "uri"),
+    )
+)
 _DEEPEST = 64
 
 
@@ -59,7 +65,20 @@ def parse(text: str) -> Schema:
         raise SchemaError(f"it is no JSON: {error}") from error
     if not isinstance(found, dict):
         raise SchemaError("it is no JSON object")
-    return found
+    return {key: _without_odd_formats(value) for key, value in found.items()}
+
+
+def _without_odd_formats(value: Any) -> Any:
+    """Formats say what a text means; those that llguidance does not know hold nothing."""
+    if isinstance(value, list):
+        return [_without_odd_formats(each) for each in value]
+    if not isinstance(value, dict):
+        return value
+    return {
+        key: _without_odd_formats(each)
+        for key, each in value.items()
+        if key != "format" or not isinstance(each, str) or each in _FORMATS
+    }
 
 
 def parameters(root: Schema) -> Parameters:

@@ -74,13 +74,14 @@ requests = st.builds(
     chat.ChatRequest,
     model=text,
     messages=st.lists(messages, min_size=1, max_size=3).map(tuple),
-    tools=st.lists(st.builds(chat.Tool, text, text, text), max_size=2).map(tuple),
+    tools=st.lists(st.builds(chat.Tool, text, text, text, st.booleans()), max_size=2).map(tuple),
     tool_choice=st.builds(chat.ToolChoice, st.sampled_from(chat.ToolChoiceMode), text),
     parallel_tool_calls=st.booleans(),
     sampling=samplings,
     candidates=st.integers(1, 64),
     session_id=text,
     parent_session_id=text,
+    response_format=st.builds(chat.ResponseFormat, st.sampled_from(chat.ResponseKind), text, text),
 )
 events = st.one_of(
     st.builds(chat.Accepted, text, small, small, text),
@@ -125,6 +126,9 @@ def test_wrong_requests_are_refused_by_field() -> None:
     assert _refused(pb.ChatRequest()).param == "messages"
     assert _refused(pb.ChatRequest(messages=[user, chat_pb2.Message()])).param == "messages[1].role"
     assert _refused(pb.ChatRequest(messages=[user], candidates=-1)).param == "candidates"
+    odd = pb.ChatRequest(messages=[user])
+    odd.response_format.kind = 99  # type: ignore[assignment]  # of a later version
+    assert _refused(odd).param == "response_format"
 
 
 def test_absent_fields_take_their_meaning() -> None:
@@ -134,6 +138,7 @@ def test_absent_fields_take_their_meaning() -> None:
     assert request.parallel_tool_calls
     assert request.sampling == chat.Sampling()
     assert request.tool_choice.mode is chat.ToolChoiceMode.AUTO
+    assert request.response_format == chat.ResponseFormat()
 
 
 def test_an_event_of_an_unknown_kind_is_refused() -> None:
