@@ -23,6 +23,7 @@ _BARE = ("assistant", *CHANNELS)  # words that may begin a header whose marker i
 _KINDS = ("json", "code")  # content types that may stand without their marker
 _TO = "to="
 _LONGEST = 256  # characters of a word or a recipient
+_LONGEST_HEADER = 1024  # of everything before the message: a header is read anew with each piece of it
 _WORD = re.compile(r"[\w.\-]+")
 _RECIPIENT = re.compile(r"to=[^\s<]*")
 
@@ -65,6 +66,8 @@ class _Reader:
     def read(self) -> Header | None:
         while True:
             self._skip_blanks()
+            if self._at > _LONGEST_HEADER:
+                return self._broken()
             rest = self._text[self._at : self._at + _LONGEST + 1]
             if not rest or may_become(rest, (*MARKERS, _TO)):
                 if not self._final:
@@ -116,7 +119,8 @@ class _Reader:
         self._at += len(word)
 
     def _skip_blanks(self) -> None:
-        while self._at < len(self._text) and self._text[self._at] in BLANKS:
+        end = min(len(self._text), _LONGEST_HEADER + 1)
+        while self._at < end and self._text[self._at] in BLANKS:
             self._at += 1
 
     def _broken(self) -> Header:
