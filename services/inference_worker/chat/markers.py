@@ -82,6 +82,8 @@ def _openers(format: Format) -> Iterator[Opener]:
             yield Opener(tags.open, tags, plain, on_line=format.style is ValueStyle.LINES)
     if format.function.open:
         yield Opener(format.function.open, Tags("", ""), plain, announces=False)
+    if format.code:
+        yield Opener(format.code, Tags("", ""), plain, announces=False)
     for tags in format.section:
         yield Opener(tags.open, tags, section=True)
     for tags in format.plain_calls:

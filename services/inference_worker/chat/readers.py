@@ -8,6 +8,7 @@ from functools import partial
 
 from services.inference_worker.chat.alternative_calls import AlternativeReader
 from services.inference_worker.chat.braced_call import BracedCallReader
+from services.inference_worker.chat.code_call import CodeCallReader
 from services.inference_worker.chat.formats import Format, Trust, ValueStyle
 from services.inference_worker.chat.json_call import JsonCallReader
 from services.inference_worker.chat.keyed_call import KeyedCallReader
@@ -33,6 +34,7 @@ _MAKERS: dict[ValueStyle, Maker] = {
     ValueStyle.KEYED_XML: lambda format, tools, sure: KeyedCallReader(format, tools),
     ValueStyle.BRACED: lambda format, tools, sure: BracedCallReader(format, tools, sure=sure),
     ValueStyle.PYTHON: lambda format, tools, sure: PythonCallReader(format, tools),
+    ValueStyle.CODE: lambda format, tools, sure: CodeCallReader(format, tools),
     ValueStyle.LINES: lambda format, tools, sure: LineCallReader(format, tools),
 }
 

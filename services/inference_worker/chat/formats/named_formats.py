@@ -64,6 +64,8 @@ FUNCTIONARY_V31 = Format(
     style=ValueStyle.NAMED_JSON,
     call=Tags("<function=", "</function>"),
     function=Tags("", ">"),
+    further_styles=(ValueStyle.CODE,),
+    code="<|python_tag|>",
 )
 
 RECORDS: tuple[Format, ...] = (MISTRAL_ARGS, DEEPSEEK_V3, DEEPSEEK_V31, KIMI_K2, FUNCTIONARY_V31)

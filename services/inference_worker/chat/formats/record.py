@@ -27,6 +27,8 @@ class ValueStyle(StrEnum):
     """`name(key=value, …)` with Python's literals."""
     LINES = "lines"
     """A line with the name, then a line with the arguments as one JSON object."""
+    CODE = "code"
+    """Nothing but raw code, for the one tool that runs it."""
 
 
 class Trust(StrEnum):
@@ -103,6 +105,7 @@ class Format:
     name_keys, arguments_keys: members of the JSON object, the model's own spelling first.
     string_attribute: what says, between a parameter's name and `parameter.close`, whether the value is a
         text: `" string="` stands for `" string="true` and `" string="false`.
+    code: begins a call of the style CODE, whose code goes on to the end of the turn.
     no_call_names: names that stand for "nothing is called"; such calls are dropped.
     noise: markers that are dropped wherever they stand outside of values.
     end_tokens: what ends a turn; dropped like noise, but also where no tools are offered.
@@ -132,6 +135,7 @@ class Format:
     value: Tags = Tags("", "")
     name_keys: tuple[str, ...] = ()
     arguments_keys: tuple[str, ...] = ()
+    code: str = ""
     no_call_names: tuple[str, ...] = ()
     noise: tuple[str, ...] = ()
     end_tokens: tuple[str, ...] = END_TOKENS
@@ -157,6 +161,7 @@ class Format:
             self.parameter_close,
             self.value.open,
             self.value.close,
+            self.code,
         )
         return tuple(dict.fromkeys(marker for marker in every if marker))
 
