@@ -8,17 +8,17 @@ The channel `analysis` is reasoning, any other is content; a message to a recipi
 
 from __future__ import annotations
 
-import re
 from enum import Enum, auto
 
 from services.inference_worker.chat.formats import Format
 from services.inference_worker.chat.harmony_header import ENDS, MARKERS, MESSAGE, START, Header, read_header
 from services.inference_worker.chat.message_call import MessageCall
 from services.inference_worker.chat.steps import ReaderState, Reasoning, Step, Text
-from services.inference_worker.chat.text import BLANKS, may_become, partial_suffix
+from services.inference_worker.chat.text import BLANKS, Sieve, any_of, may_become, partial_suffix
 from services.inference_worker.chat.toolbox import Toolbox
 
 _ANALYSIS = "analysis"
+_ROLE = "assistant"
 _NAMESPACE = "functions."
 _NOBODY = ("assistant", "user", "all")  # recipients that are no tools
 
@@ -44,7 +44,9 @@ class HarmonyRouter:
         self._call = MessageCall("")
         self._ends = (*ENDS, *(token for token in format.end_tokens if token not in ENDS))
         self._markers = tuple(dict.fromkeys((*MARKERS, *self._ends, *format.noise)))
-        self._pattern = re.compile("|".join(map(re.escape, self._markers)))
+        self._sieve = Sieve(
+            self._markers
+        )  # for markers whose halves came together when others were taken out
         self._handlers = {
             _Mode.BETWEEN: self._between,
             _Mode.BODY: self._body,
@@ -66,13 +68,14 @@ class HarmonyRouter:
         steps = self._advance(final=True, cut_off=cut_off)
         if self._mode is _Mode.CALL and self._call.state is ReaderState.OPEN:
             self.incomplete = True
+        self._release(steps)
         return steps
 
     def _begin(self, prompt_tail: str) -> None:
         """Reads what the prompt has begun of a message."""
-        start = prompt_tail.rfind(START)
-        if start >= 0:
-            self._text = prompt_tail[start + len(START) :].lstrip(BLANKS).removeprefix("assistant")
+        _, start, begun = prompt_tail.rpartition(START)
+        if start and begun.startswith(_ROLE):
+            self._text = begun.removeprefix(_ROLE)
             self._advance(final=False, cut_off=False)
 
     def _advance(self, final: bool, cut_off: bool) -> list[Step]:
@@ -96,24 +99,26 @@ class HarmonyRouter:
             return False
         if not header.end:
             self._text = self._text if self._first else text
-            return self._enter(_Mode.BODY, channel="")
-        return self._open(header, final)
+            return self._enter(_Mode.BODY, "", steps)
+        return self._open(header, steps, final)
 
-    def _open(self, header: Header, final: bool) -> bool:
+    def _open(self, header: Header, steps: list[Step], final: bool) -> bool:
         raw, self._text = self._text[: header.end], self._text[header.end :]
         recipient = header.recipient if header.recipient not in _NOBODY else ""
         if final and not self._text and not header.message:
             self.incomplete = self.incomplete or bool(recipient)
             return False
         if not recipient:
-            return self._enter(_Mode.BODY, header.channel)
+            return self._enter(_Mode.BODY, header.channel, steps)
         if not self._tools:
             self._text = raw + self._text
-            return self._enter(_Mode.VERBATIM, header.channel)
+            return self._enter(_Mode.VERBATIM, header.channel, steps)
         self._call = MessageCall(self._name(recipient))
-        return self._enter(_Mode.CALL, header.channel)
+        return self._enter(_Mode.CALL, header.channel, steps)
 
-    def _enter(self, mode: _Mode, channel: str) -> bool:
+    def _enter(self, mode: _Mode, channel: str, steps: list[Step]) -> bool:
+        if mode is _Mode.CALL or (channel == _ANALYSIS) != (self._channel == _ANALYSIS):
+            self._release(steps)
         self._mode = mode
         self._channel = channel
         self._first = False
@@ -124,7 +129,7 @@ class HarmonyRouter:
         return name if self._tools.offers(name) else name.removeprefix(_NAMESPACE)
 
     def _body(self, steps: list[Step], final: bool, cut_off: bool) -> bool:
-        marker = self._pattern.search(self._text)
+        marker = any_of(self._markers).search(self._text)
         end = marker.start() if marker else len(self._text)
         if marker is None and not final:
             end -= partial_suffix(self._text, self._markers)
@@ -142,12 +147,16 @@ class HarmonyRouter:
         return True
 
     def _say(self, text: str, steps: list[Step]) -> None:
-        if text:
-            steps.append(Reasoning(text) if self._channel == _ANALYSIS else Text(text))
+        if out := self._sieve.push(text):
+            steps.append(Reasoning(out) if self._channel == _ANALYSIS else Text(out))
+
+    def _release(self, steps: list[Step]) -> None:
+        if left := self._sieve.release():
+            steps.append(Reasoning(left) if self._channel == _ANALYSIS else Text(left))
 
     def _arguments(self, steps: list[Step], final: bool, cut_off: bool) -> bool:
         call = self._call
-        if not call.started and not call.raw.strip(BLANKS):
+        if call.blank:
             text = self._text.lstrip(BLANKS)
             if not text or (may_become(text, self._ends) and not final):
                 return False
@@ -155,18 +164,18 @@ class HarmonyRouter:
             if ended is not None:
                 steps += call.close()
                 self._text = text
-                return self._enter(_Mode.BETWEEN, self._channel)
+                return self._enter(_Mode.BETWEEN, self._channel, steps)
         steps += call.feed(self._text)
         self._text = call.rest
         if call.state is ReaderState.OPEN:
             return False
         if call.state is ReaderState.DONE:
-            return self._enter(_Mode.BETWEEN, self._channel)
+            return self._enter(_Mode.BETWEEN, self._channel, steps)
         if call.state is ReaderState.BROKEN:
             self.incomplete = True
-            return self._enter(_Mode.SKIP, self._channel)
+            return self._enter(_Mode.SKIP, self._channel, steps)
         self._text = call.raw + self._text
-        return self._enter(_Mode.BODY, self._channel)
+        return self._enter(_Mode.BODY, self._channel, steps)
 
     def _verbatim(self, steps: list[Step], final: bool, cut_off: bool) -> bool:
         """Everything up to the end of the message, header and closer included."""
@@ -175,6 +184,7 @@ class HarmonyRouter:
         if not closers and not final:
             end -= partial_suffix(self._text, ENDS)
         if end:
+            self._release(steps)
             steps.append(Text(self._text[:end]))
         self._text = self._text[end:]
         if closers:
@@ -182,7 +192,7 @@ class HarmonyRouter:
         return bool(closers)
 
     def _skip(self, steps: list[Step], final: bool, cut_off: bool) -> bool:
-        marker = self._pattern.search(self._text)
+        marker = any_of(self._markers).search(self._text)
         end = marker.start() if marker else len(self._text) - partial_suffix(self._text, self._markers)
         self._text = self._text[end:]
         if marker is not None:

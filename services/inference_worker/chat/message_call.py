@@ -11,14 +11,15 @@ from services.inference_worker.chat.text import BLANKS
 class MessageCall:
     """A call to `name`. The call starts with the first of its arguments that are certain.
 
-    `state` becomes FAILED where the message is no JSON object; `raw` is then what was read, which is text,
-    and `rest` what was not.
+    `blank`: nothing but blanks was read. `state` becomes FAILED where the message is no JSON object; `raw` is
+    then what was read, which is text, and `rest` what was not.
     """
 
     def __init__(self, name: str) -> None:
         self.state = ReaderState.OPEN
         self.started = False
         self.rest = ""
+        self.blank = True
         self._name = name
         self._raw: list[str] = []
         self._arguments = JsonArguments()
@@ -31,13 +32,14 @@ class MessageCall:
         told: list[Step] = []
         end = self._arguments.feed(text, 0, told)
         self.rest = text[end:]
+        self.blank = self.blank and not text[:end].strip(BLANKS)
         if not self.started:
             self._raw.append(text[:end])
         return self._told(told)
 
     def close(self) -> list[Step]:
         """The message was closed by its marker; nothing in it means that there are no arguments."""
-        if self.raw.strip(BLANKS):
+        if not self.blank:
             self.state = ReaderState.BROKEN if self.started else ReaderState.FAILED
             return []
         return self._told([]) if self.state is not ReaderState.OPEN else self.feed("{}")

@@ -183,6 +183,18 @@ def test_one_call_at_most() -> None:
     assert read(HARMONY, CALL + START + CALL + START + FINAL, parallel=False) == called(LS)
 
 
+@pytest.mark.parametrize("thought", ["a <", "a <|", "a\n<|en", "[e~"])
+def test_half_a_marker_in_reasoning_is_reasoning(thought: str) -> None:
+    text = f"<|channel|>analysis<|message|>{thought}<|end|>{START}{FINAL}"
+    assert read(HARMONY, text) == Reading("Done.", thought)
+
+
+def test_arguments_as_a_text() -> None:
+    body = json.dumps(json.dumps({"command": "x" * 20_000}))
+    reading = read(HARMONY, f"{HEADER}{body}<|call|>")
+    assert reading.whole_calls() == [("bash", {"command": "x" * 20_000})]
+
+
 def test_cut_anywhere() -> None:
     assert_cut_anywhere(
         HARMONY, ANALYSIS + START + PREAMBLE + START + CALL + START + CALL, markers=(*MARKERS, START)
