@@ -20,6 +20,7 @@ from services.inference_worker.chat.toolbox import Toolbox
 _ANALYSIS = "analysis"
 _ROLE = "assistant"
 _NAMESPACE = "functions."
+_MOST_BLANKS = 1024  # more of them before a header are text: they are looked through with each piece
 _NOBODY = ("assistant", "user", "all")  # recipients that are no tools
 
 
@@ -88,6 +89,8 @@ class HarmonyRouter:
 
     def _between(self, steps: list[Step], final: bool, cut_off: bool) -> bool:
         text = self._text.lstrip(BLANKS)
+        if len(self._text) - len(text) > _MOST_BLANKS:
+            return self._enter(_Mode.BODY, "", steps)
         for marker in self._ends:
             if text.startswith(marker):
                 self._text = text[len(marker) :]
