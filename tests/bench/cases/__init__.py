@@ -8,6 +8,7 @@ from tests.bench.cases import (
     clients,
     competitor,
     copying,
+    grammar,
     micro,
     next_turn,
     overhead,
@@ -27,6 +28,7 @@ CASES: tuple[Case, ...] = tuple(
         copying,
         overhead,
         micro,
+        grammar,
         tool_calls,
         replay,
     )
