@@ -10,26 +10,30 @@ from services.common.chat import ToolCallArguments, ToolCallStarted
 from services.inference_worker.chat.formats import FORMATS, Format, Trust
 from services.inference_worker.chat.machine import PushMachine
 from tests.bench.micro_tool_calls import TOOLS, best, call, read
-from tests.fakes.render_calls import RENDERERS
 
-SMALL, LARGE = 2_000, 16_000
+SMALL, LARGE = 1_000, 8_000
 # Linear is 8, quadratic 64. A time below the floor is no trouble, whatever the ratio.
 MOST = 28
 FLOOR = 0.04
+CALLING = sorted(name for name, form in FORMATS.items() if form.style is not None)
 # Characters of arguments that may wait for what follows them: closers, blanks, an escape.
 MOST_HELD = 160
 
 
 def grows(measure: Callable[[int], float]) -> float:
     """Time for LARGE over time for SMALL; 0 where LARGE takes next to nothing."""
-    large = best(lambda: measure(LARGE), 2)
+    large = measure(LARGE)
     if large < FLOOR:
         return 0.0
-    return large / best(lambda: measure(SMALL), 3)
+    ratio = large / measure(SMALL)
+    if ratio < MOST:
+        return ratio
+    # Something else may have run beside it.
+    return best(lambda: measure(LARGE), 3) / best(lambda: measure(SMALL), 3)
 
 
 @pytest.mark.parametrize("piece", [0, 1])
-@pytest.mark.parametrize("name", sorted(RENDERERS))
+@pytest.mark.parametrize("name", CALLING)
 def test_long_arguments_take_linear_time(name: str, piece: int) -> None:
     assert grows(lambda size: read(name, call(name, size), piece)) < MOST
 
@@ -46,13 +50,13 @@ def hard_texts(form: Format) -> dict[str, str]:
     }
     for marker in form.markers:
         texts[f"the marker {marker}"] = marker
-        texts[f"the beginning of {marker}"] = marker[:-1]
+        texts[f"the beginning of {marker}"] = marker[:-1] or marker
         texts[f"lines of {marker}"] = marker + "\n"
     return texts
 
 
 @pytest.mark.parametrize("inside", [False, True])
-@pytest.mark.parametrize("name", sorted(RENDERERS))
+@pytest.mark.parametrize("name", CALLING)
 def test_hard_texts_take_linear_time(name: str, inside: bool) -> None:
     """Alone, and behind the first half of a call."""
     start = call(name, 40)[:-30] if inside else ""
@@ -69,7 +73,7 @@ def streams(form: Format) -> bool:
     return form.trust is Trust.EXPLICIT
 
 
-@pytest.mark.parametrize("name", sorted(name for name in RENDERERS if streams(FORMATS[name])))
+@pytest.mark.parametrize("name", sorted(name for name in CALLING if streams(FORMATS[name])))
 def test_long_arguments_go_out_while_they_come(name: str) -> None:
     text = call(name, 4000)
     machine = PushMachine(FORMATS[name], TOOLS, 0)
