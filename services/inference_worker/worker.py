@@ -23,6 +23,7 @@ from services.inference_worker.engine.scheduler import Priority
 from services.inference_worker.engine.status import EngineStatus
 from services.inference_worker.grammar.plan import Grammars
 from services.inference_worker.grammar.tokens import TokenTable
+from services.inference_worker.grammar.vocabulary import table_of
 from services.inference_worker.kv.eviction import Owner, Rank
 from services.inference_worker.logprobs import ContentLogprobs
 from services.inference_worker.models.tuning import Choices
@@ -211,13 +212,5 @@ def priority_of(request: ChatRequest) -> Priority:
 
 
 def _table(backend: Backend, format: Format) -> TokenTable:
-    """The vocabulary, in which what ends or frames a turn is no text, unless it is a marker of the format."""
     facts = backend.vocabulary
-    markers = {marker.encode() for marker in format.markers}
-    noise = {text.encode() for text in (*format.end_tokens, *format.noise)}
-    frames = []
-    for token in range(facts.size):
-        piece = backend.piece(token)
-        if piece in noise or (token in facts.control and piece not in markers):
-            frames.append(token)
-    return TokenTable(facts.size, backend.piece, [t for t in range(facts.size) if backend.is_end(t)], frames)
+    return table_of(format, facts.size, backend.piece, backend.is_end, facts.control)

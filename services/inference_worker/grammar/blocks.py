@@ -9,7 +9,8 @@ from services.inference_worker.chat.formats import Format, Routing, Tags, Trust,
 from services.inference_worker.grammar.calls import CallGrammar, Offer
 from services.inference_worker.grammar.lark import Lark, literal
 
-_HELD_STYLES = frozenset(ValueStyle)
+# Code has no form that a grammar could hold.
+_HELD_STYLES = frozenset(ValueStyle) - {ValueStyle.CODE}
 # Styles in which the opener of a function is markup of its own, with or without that of a call before it.
 _BARE_FUNCTIONS = frozenset((ValueStyle.TYPED_XML, ValueStyle.NAMED_JSON))
 
