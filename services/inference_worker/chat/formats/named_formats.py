@@ -1,4 +1,7 @@
-"""Calls whose name stands before their arguments, which are one JSON object."""
+"""Calls whose name stands before their arguments, which are one JSON object.
+
+Between the same markers models also write the object that most others write, with the name in it.
+"""
 
 from __future__ import annotations
 
@@ -34,6 +37,9 @@ DEEPSEEK_V3 = Format(
     call=Tags("<｜tool▁call▁begin｜>", "<｜tool▁call▁end｜>"),
     function=Tags("function<｜tool▁sep｜>", "\n"),
     arguments=Tags("```json\n", "\n```"),
+    further_styles=(ValueStyle.JSON_OBJECT,),
+    name_keys=("name",),
+    arguments_keys=("arguments", "parameters"),
 )
 
 DEEPSEEK_V31 = Format(
@@ -43,6 +49,9 @@ DEEPSEEK_V31 = Format(
     section=(Tags("<｜tool▁calls▁begin｜>", "<｜tool▁calls▁end｜>"),),
     call=Tags("<｜tool▁call▁begin｜>", "<｜tool▁call▁end｜>"),
     function=Tags("", "<｜tool▁sep｜>"),
+    further_styles=(ValueStyle.JSON_OBJECT,),
+    name_keys=("name",),
+    arguments_keys=("arguments", "parameters"),
 )
 
 KIMI_K2 = Format(
@@ -57,6 +66,9 @@ KIMI_K2 = Format(
     function=Tags("", "<|tool_call_argument_begin|>"),
     name_prefix="functions.",
     identity=Tags(":", ""),
+    further_styles=(ValueStyle.JSON_OBJECT,),
+    name_keys=("name",),
+    arguments_keys=("arguments", "parameters"),
 )
 
 FUNCTIONARY_V31 = Format(

@@ -18,6 +18,10 @@ GLM4 = Format(
     call=Tags("<tool_call>", "</tool_call>"),
     parameter=Tags("<arg_key>", "</arg_key>"),
     value=Tags("<arg_value>", "</arg_value>"),
+    # What most other models write between the same markers.
+    further_styles=(ValueStyle.JSON_OBJECT,),
+    name_keys=("name",),
+    arguments_keys=("arguments", "parameters"),
     # The next turn's role ends this one.
     end_tokens=("<|user|>", "<|observation|>", "<|assistant|>", "<|system|>", *END_TOKENS),
 )
