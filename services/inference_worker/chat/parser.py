@@ -120,11 +120,11 @@ class CallParser:
     def _prose(self, steps: list[Step], final: bool) -> bool:
         wanted = (*self._openers, *self._noise, *self._closers())
         marker = any_of(wanted).search(self._text)
-        if marker is None or (not final and may_become(self._text[marker.start() :], wanted)):
-            kept = 0 if final else partial_suffix(self._text, wanted)
-            end = marker.start() if marker else len(self._text) - kept
-            self._say(self._text[:end], steps)
-            self._text = self._text[end:]
+        open_end = len(self._text) - (0 if final else partial_suffix(self._text, wanted))
+        if marker is None or open_end <= marker.start():
+            # What may begin a marker may become a longer one, or one that begins earlier.
+            self._say(self._text[:open_end], steps)
+            self._text = self._text[open_end:]
             return False
         self._say(self._text[: marker.start()], steps)
         self._text = self._text[marker.end() :]
@@ -285,9 +285,9 @@ class CallParser:
     def _skip(self) -> bool:
         wanted = (*self._explicit, *self._closers(doubled=True))
         marker = any_of(wanted).search(self._text)
-        if marker is None:
-            kept = partial_suffix(self._text, wanted)
-            self._text = self._text[len(self._text) - kept :]
+        open_end = len(self._text) - partial_suffix(self._text, wanted)
+        if marker is None or open_end <= marker.start():
+            self._text = self._text[open_end:]
             return False
         self._text = self._text[marker.start() :]
         self._mode = _Mode.AFTER_CALL
