@@ -97,20 +97,18 @@ def _reason_is_told(odd: Output, whole: Reading) -> None:
 def _no_call_is_left(odd: Output, events: Sequence[ChatEvent]) -> None:
     """What the client gets as content is no call in the format: every piece of it, read again, is text.
 
-    Only where the markers alone make a call; and not where end tokens or noise were taken out of the text,
+    Only where the markers alone make a call; and not where something was taken out of the middle of a piece,
     which can bring the halves of a marker together.
     """
-    form = FORMATS[odd.format]
-    dropped = (*form.end_tokens, *form.noise)
-    if form.trust is not Trust.EXPLICIT or not odd.parallel or any(each in odd.text for each in dropped):
+    if FORMATS[odd.format].trust is not Trust.EXPLICIT or not odd.parallel:
         return
     for is_content, run in itertools.groupby(events, lambda event: isinstance(event, ContentDelta)):
-        if not is_content:
+        text = "".join(event.text for event in run if isinstance(event, ContentDelta))
+        if not is_content or text not in odd.text:
             continue
         # A letter before it, so that it does not begin with reasoning.
-        text = "x" + "".join(event.text for event in run if isinstance(event, ContentDelta))
-        again = Output(odd.format, text, odd.tools, "", False, True)
-        left = [call.name for call in collect(*again.events([text])).calls if call.ended]
+        again = Output(odd.format, "x" + text, odd.tools, "", False, True)
+        left = [call.name for call in collect(*again.events([again.text])).calls if call.ended]
         assert not left, f"content with a call to {left}: {text!r}"
 
 

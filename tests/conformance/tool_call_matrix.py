@@ -50,13 +50,13 @@ MODELS = {
 
 _HEAD = """# Formats of tool calls
 
-What holds for each format, as the tests find it; `make tool-formats` writes this page anew, and a test fails
-where it is out of date.
+What holds for each format, as the tests find it; `make tool-formats` writes this page anew, and a test
+fails where it is out of date.
 
-- **whole**: examples of the corpus (`tests/conformance/tool_calls`), and how many of them only look like calls.
+- **whole**: examples of the corpus (`tests/conformance/tool_calls`), and how many only look like calls.
   Every one is read whole, cut at every character, and one character at a time, with the same result.
-- **streamed**: whether a call's arguments go out while they are generated. Where calls look like any text, they
-  wait for the whole call: it must name an offered tool, with arguments that fit.
+- **streamed**: whether a call's arguments go out while they are generated. Calls that look like any text
+  wait until they are whole: they must name an offered tool and fit its schema.
 - **grammar**: when the sampler is held to calls that fit the offered tools' schemas.
 
 | format | models | a call | whole | streamed | grammar |
