@@ -14,6 +14,7 @@ class AlternativeReader:
         self._left = list(makers[1:])
         self._reader = makers[0]()
         self._raw: list[str] = []
+        self._refused: list[str] = []  # what those that failed have left
 
     @property
     def state(self) -> ReaderState:
@@ -29,7 +30,9 @@ class AlternativeReader:
 
     @property
     def rest(self) -> str:
-        return self._reader.rest
+        if self.state is not ReaderState.FAILED:
+            return self._reader.rest
+        return min((self._reader.rest, *self._refused), key=len)  # what any of them has read is read
 
     def feed(self, text: str) -> list[Step]:
         if not self._reader.started:
@@ -42,6 +45,7 @@ class AlternativeReader:
 
     def _or_next(self, steps: list[Step]) -> list[Step]:
         while self._reader.state is ReaderState.FAILED and self._left:
+            self._refused.append(self._reader.rest)
             self._reader = self._left.pop(0)()
             steps = self._reader.feed("".join(self._raw))
         return steps

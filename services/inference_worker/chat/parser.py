@@ -149,7 +149,10 @@ class CallParser:
             self._text = rest[opener.end() :]
             self._open(self._openers[opener[0]])
             return True
-        if rest and not may_become(rest, calls):
+        if noise := any_of(self._noise).match(rest):
+            self._text = rest[noise.end() :]
+            return True
+        if rest and not may_become(rest, (*calls, *self._noise)):
             self._mode = _Mode.PROSE
             self._say("".join(self._raw), steps)
             return True

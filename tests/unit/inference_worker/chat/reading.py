@@ -116,6 +116,16 @@ def read(
     return whole
 
 
+def read_everywhere(
+    format: Format, text: str, tools: Sequence[Tool] = TOOLS, *, cut_off: bool = False
+) -> Reading:
+    """What the machine makes of a text: whole, by characters and cut in two anywhere, always the same."""
+    whole = read(format, text, tools, cut_off=cut_off)
+    for at in range(1, len(text)):
+        assert read_pieces(format, [text[:at], text[at:]], tools, cut_off=cut_off) == whole
+    return whole
+
+
 def _is_object(text: str) -> bool:
     try:
         return isinstance(json.loads(text), dict)
