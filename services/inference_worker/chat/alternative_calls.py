@@ -14,7 +14,7 @@ class AlternativeReader:
         self._left = list(makers[1:])
         self._reader = makers[0]()
         self._raw: list[str] = []
-        self._refused: list[str] = []  # what those that failed have left
+        self._read = 0  # how far any of those that failed has come
 
     @property
     def state(self) -> ReaderState:
@@ -32,7 +32,7 @@ class AlternativeReader:
     def rest(self) -> str:
         if self.state is not ReaderState.FAILED:
             return self._reader.rest
-        return min((self._reader.rest, *self._refused), key=len)  # what any of them has read is read
+        return "".join(self._raw)[self._furthest() :]  # what any of them has read is read
 
     def feed(self, text: str) -> list[Step]:
         if not self._reader.started:
@@ -45,7 +45,10 @@ class AlternativeReader:
 
     def _or_next(self, steps: list[Step]) -> list[Step]:
         while self._reader.state is ReaderState.FAILED and self._left:
-            self._refused.append(self._reader.rest)
+            self._read = self._furthest()
             self._reader = self._left.pop(0)()
             steps = self._reader.feed("".join(self._raw))
         return steps
+
+    def _furthest(self) -> int:
+        return max(self._read, sum(map(len, self._raw)) - len(self._reader.rest))
