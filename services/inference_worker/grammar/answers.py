@@ -11,7 +11,7 @@ from services.common.chat import ResponseFormat, ResponseKind
 from services.common.errors import invalid, unsupported
 from services.inference_worker.chat.formats import Format, Routing
 from services.inference_worker.grammar.blocks import Blocks
-from services.inference_worker.grammar.lark import BLANK, Lark, escape, literal
+from services.inference_worker.grammar.lark import BLANK, OPTIONS, Lark, escape, literal
 from services.inference_worker.grammar.schema import SchemaError, parse
 
 _ANSWER = "answer"
@@ -63,8 +63,8 @@ def _schema(wanted: ResponseFormat) -> dict[str, Any]:
 
 def _written(wanted: ResponseFormat) -> str:
     if wanted.kind is ResponseKind.LARK:
-        return wanted.grammar
+        return f"{OPTIONS}\n{wanted.grammar}"
     try:
-        return str(gbnf_to_lark(wanted.grammar))
+        return f"{OPTIONS}\n{gbnf_to_lark(wanted.grammar)}"
     except Exception as error:
         raise invalid("grammar", f"grammar: it is no GBNF: {error}") from error

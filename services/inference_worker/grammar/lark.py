@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 # Blanks are bounded everywhere: models like to fill what is left of an answer with them.
 BLANK = r"[ \t\r\n]{1,64}"
 # Which tokens spell a text that must come is the model's choice.
-_OPTIONS = '%llguidance { "no_forcing": true }'
+OPTIONS = '%llguidance { "no_forcing": true }'
 _META = re.compile(r"[\\.+*?()|\[\]{}^$#&~/-]")
 
 
@@ -73,7 +73,7 @@ class Lark:
 
     def text(self, start: str) -> str:
         """The whole grammar, beginning with the expression `start`."""
-        return "\n".join((_OPTIONS, f"start: {start}", *self._lines)) + "\n"
+        return "\n".join((OPTIONS, f"start: {start}", *self._lines)) + "\n"
 
     def _define(self, prefix: str, body: str, options: str) -> str:
         key = (prefix, body, options)

@@ -158,10 +158,10 @@ def fits(tools: Sequence[Tool], call: Call) -> str:
         value = json.loads(call.arguments)
     except ValueError as error:
         return f"{error}: {call.arguments}"
-    error = jsonschema.exceptions.best_match(
+    problem = jsonschema.exceptions.best_match(
         jsonschema.Draft202012Validator(schemas[call.name]).iter_errors(value)
     )
-    return "" if error is None else f"{error.message}: {call.arguments}"
+    return "" if problem is None else f"{problem.message}: {call.arguments}"
 
 
 def grammars(format: Format) -> Grammars:
