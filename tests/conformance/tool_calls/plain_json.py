@@ -147,6 +147,8 @@ LLAMA3_JSON = (
     cut("cut behind the tag", '<|python_tag|>{"name": "bash", "parameters": {"command": "rm'),
     Case("stopped behind the tag", '<|python_tag|>{"name": "bash", "parameters": {"command": "rm',
          finish=FinishReason.LENGTH, negative=True),
+    calls("behind what began like python's call", f"<|python_tag|>bash.x{_L_LS}", LS,
+          content="<|python_tag|>bash.x"),
     untooled("no tools", _L_LS),
     *(prose(id, body) for id, body in _NO_CALLS),
     prose("a semicolon", "One; two; three {four};"),
