@@ -109,11 +109,11 @@ class NamedCallReader:
         end = self._name_end.search(self._text, 0, 2 * _LONGEST_NAME)
         if end is None:
             known = len(self._text) - partial_suffix(self._text, self._name_ends)
-            name = self._text[:known].rstrip().strip(_QUOTES)
+            name = self._text[:known].rstrip(BLANKS).strip(_QUOTES)
             plausible = known <= _LONGEST_NAME and (not name or _NAME.fullmatch(name) is not None)
             self.begun = not self._weak and self._tools.offers(self._tools.mend(name))
             return self._wait_or_refuse(plausible)
-        name = self._text[: end.start()].strip().strip(_QUOTES)
+        name = self._text[: end.start()].strip(BLANKS).strip(_QUOTES)
         if end.start() > _LONGEST_NAME or not _NAME.fullmatch(name):
             return self._refuse()
         self._name = self._tools.mend(name)

@@ -217,7 +217,7 @@ class CallParser:
         self._raw = []
         self._blanks.release()
         self._called = True
-        self._separated = self._in_line = False
+        self._separated = self._in_line = self._fenced = False
         self._in_section = self._in_section or self._via_section
         if self._block is None or self._opener.announces:
             self._block = self._opener
