@@ -3,6 +3,7 @@ from __future__ import annotations
 import io
 import json
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -13,9 +14,12 @@ TEXT = 'Hi <tool_call>{"name": "Bash", "arguments": {"command": "ls"}}'
 
 @pytest.mark.parametrize("piece", ["0", "1", "5"])
 def test_the_command_shows_events(
-    piece: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    piece: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(sys, "argv", ["chat", "--format", "hermes_json", "--tools", "bash", "--piece", piece])
+    tools = tmp_path / "tools.json"
+    tools.write_text('[{"type": "function", "function": {"name": "bash"}}]')
+    arguments = ["chat", "--format", "hermes_json", "--tools", str(tools), "--piece", piece]
+    monkeypatch.setattr(sys, "argv", arguments)
     monkeypatch.setattr(sys, "stdin", io.StringIO(TEXT))
     main()
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
