@@ -20,7 +20,7 @@ def test_the_command_shows_events(
     tools.write_text('[{"type": "function", "function": {"name": "bash"}}]')
     arguments = ["chat", "--format", "hermes_json", "--tools", str(tools), "--piece", piece]
     monkeypatch.setattr(sys, "argv", arguments)
-    monkeypatch.setattr(sys, "stdin", io.StringIO(TEXT))
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(TEXT.encode())))
     main()
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert lines[0] == {"event": "ContentDelta", "candidate": 0, "text": "H" if piece == "1" else "Hi"}
