@@ -53,6 +53,7 @@ KEY = "<arg_key>command</arg_key>"
         (f"<tool_call>bash\n{KEY}\n<arg_value>ls\n</tool_call>", [LS_CALL], ""),
         (f"<tool_call>bash{KEY}ls</arg_value></tool_call>", [LS_CALL], ""),
         (f"<tool_call>bash{KEY}</arg_key><arg_value>ls</arg_value></tool_call>", [LS_CALL], ""),
+        ('<tool_call>\n{"name": "bash", "arguments": {"command": "ls"}}\n</tool_call>', [LS_CALL], ""),
         (LS + "\n</tool_call>", [LS_CALL], ""),
         (LS + "\n<tool_call>", [LS_CALL], ""),
         (on_lines("Bash", command="ls"), [LS_CALL], ""),

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 
 import pytest
 
-from services.common.chat import FinishReason, ToolCallArguments, ToolCallEnded, ToolCallStarted
+from services.common.chat import FinishReason, Tool, ToolCallArguments, ToolCallEnded, ToolCallStarted
 from services.inference_worker.chat.formats import FORMATS
 from services.inference_worker.chat.machine import PushMachine
-from tests.unit.inference_worker.chat.reading import TOOLS, Call, Reading, read
+from tests.unit.inference_worker.chat.reading import TOOLS, Call, Reading, read, tool
 
 
 @dataclass(frozen=True)
@@ -312,8 +312,71 @@ def test_the_call_is_told_as_soon_as_its_name_is_known() -> None:
     assert machine.finish(False) == ([], FinishReason.TOOL_CALLS)
 
 
+@pytest.mark.parametrize("name", ["mistral_args", "deepseek_v3", "deepseek_v31", "kimi_k2"])
+def test_objects_with_the_name_in_them_are_read_too(name: str) -> None:
+    tags = FORMATS[name].call
+    text = f'{tags.open}{{"name": "bash", "arguments": {LS[1]}}}{tags.close}'
+    assert read(FORMATS[name], text + text) == called(LS, LS)
+
+
 def test_names_of_any_length_cost_no_more_than_a_limit() -> None:
     for format in FORMAT_NAMES:
         opener = FORMATS[format].call.open + FORMATS[format].function.open
         text = opener + "x" * 300
         assert read(FORMATS[format], text) == Reading(content=text)
+
+
+CODE_TAG = "<|python_tag|>"
+CODE = 'import os\nprint("<function=a>{}</function>", os.sep)  # é\n\n'
+PYTHON = tool("python", code={"type": "string"}, timeout={"type": "integer"})
+
+
+@pytest.mark.parametrize(
+    ("offered", "name", "parameter"),
+    [
+        (PYTHON, "python", "code"),
+        (tool("ipython", source={"type": "string"}), "ipython", "source"),
+        (tool("python", source={"type": ["string", "null"]}, count={"type": "integer"}), "python", "source"),
+    ],
+)
+def test_functionarys_raw_code_is_a_call_of_the_tool_that_runs_it(
+    offered: Tool, name: str, parameter: str
+) -> None:
+    form, tools = FORMATS["functionary_v31"], (*TOOLS, offered)
+    for text, content in [
+        (CODE_TAG + CODE, ""),
+        ("I compute.\n" + CODE_TAG + CODE, "I compute."),
+        (CODE_TAG + CODE + "<|eom_id|>", ""),
+    ]:
+        reading = read(form, text, tools)
+        assert reading.whole_calls() == [(name, {parameter: CODE})]
+        assert reading.content == content
+        assert reading.reason is FinishReason.TOOL_CALLS
+    both = read(form, f"<function=bash>{LS[1]}</function>\n{CODE_TAG}x = 1", tools)
+    assert both.whole_calls() == [("bash", {"command": "ls"}), (name, {parameter: "x = 1"})]
+
+
+def test_functionarys_code_that_is_cut_off_is_no_whole_call() -> None:
+    text = CODE_TAG + CODE
+    for end in range(1, len(text)):
+        reading = read(FORMATS["functionary_v31"], text[:end], (PYTHON,), cut_off=True)
+        assert reading.whole_calls() == []
+        assert reading.reason is FinishReason.LENGTH
+
+
+@pytest.mark.parametrize(
+    "offered", [tool("bash", command={"type": "string"}), tool("python", a={"type": "string"}, b={})]
+)
+def test_functionarys_code_is_text_if_no_tool_takes_it(offered: Tool) -> None:
+    text = CODE_TAG + "print(1)"
+    assert read(FORMATS["functionary_v31"], text, (offered,)) == Reading(content=text)
+
+
+def test_functionarys_code_streams() -> None:
+    machine = PushMachine(FORMATS["functionary_v31"], (PYTHON,), 0, new_id=lambda: "call_x")
+    assert machine.feed("<|python_") == []
+    assert machine.feed("tag|>print") == [
+        ToolCallStarted(0, 0, "call_x", "python"),
+        ToolCallArguments(0, 0, '{"code":"print'),
+    ]
+    assert machine.feed('("') == [ToolCallArguments(0, 0, '(\\"')]
