@@ -195,9 +195,9 @@ class BracedCallReader:
         """A text in JSON's own notation."""
         end = self._scanner.feed(self._text)
         self._value.append(self._text[:end])
+        self._text = self._text[end:]
         if self._scanner.state is ScanState.INVALID:
             return self._refuse()
-        self._text = self._text[end:]
         if self._scanner.state is ScanState.OPEN:
             return False
         kind = self._kind if len(self._open) == 1 else None
