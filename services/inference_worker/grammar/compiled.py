@@ -10,7 +10,8 @@ from llguidance import LLMatcher
 
 from services.inference_worker.grammar.tokens import Bits, TokenTable
 
-_KEPT = 64
+# Grammars that are kept, and their characters together: each takes a hundred bytes of memory and more.
+_KEPT, _KEPT_CHARACTERS = 64, 400_000
 
 
 class GrammarError(ValueError):
@@ -72,7 +73,9 @@ class Compiler:
         made = Compiled(self.table, grammar)
         with self._lock:
             made = self._kept.setdefault(grammar, made)
-            while len(self._kept) > _KEPT:
+            while len(self._kept) > 1 and (
+                len(self._kept) > _KEPT or sum(map(len, self._kept)) > _KEPT_CHARACTERS
+            ):
                 self._kept.popitem(last=False)
         return made
 

@@ -19,6 +19,10 @@ from services.inference_worker.grammar.tokens import TokenTable
 
 Guide = AnswerGuide | CallGuide
 
+# Of names and schemas together, in characters, and what each tool adds to them: a grammar takes a hundred
+# times that in memory. More tools than that are offered by nobody who wants them held.
+_LARGEST, _PER_TOOL = 200_000, 200
+
 
 @dataclass(frozen=True, slots=True)
 class Plan:
@@ -64,6 +68,13 @@ class Grammars:
             return Plan("", _unheld, constrained=False)
         must = request.tool_choice.mode in (ToolChoiceMode.REQUIRED, ToolChoiceMode.NAMED)
         self._refuse_what_cannot_be_held(request, tools, must)
+        size = sum(len(tool.name) + len(tool.parameters_json) + _PER_TOOL for tool in tools)
+        if size > _LARGEST:
+            if must or any(tool.strict for tool in tools):
+                raise invalid(
+                    "tools", f"tools: {len(tools)} of {size} characters are too large to hold calls to them"
+                )
+            return Plan("", _unheld, constrained=False)
         if not (self.holds.forced if must else self.holds.triggered):
             return Plan("", _unheld, constrained=False)
         return self._call_plan(request, tools, prompt_tail, must)

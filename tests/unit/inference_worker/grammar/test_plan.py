@@ -103,6 +103,15 @@ class TestCalls:
         assert said.calls
         assert said.calls[0].name == "edit"
 
+    def test_more_tools_than_a_grammar_bears_are_not_held_unless_that_is_demanded(self) -> None:
+        many = tuple(Tool(f"tool_{number}") for number in range(2_000))
+        grammars = Grammars(HERMES, table_for(HERMES))
+        plan = grammars.plan(request(many), many, "")
+        assert (plan.forced, plan.guide(0), plan.constrained) == ("", None, False)
+        with pytest.raises(SwarmError, match="too large to hold") as caught:
+            grammars.plan(request(many, REQUIRED), many, "")
+        assert (caught.value.reason, caught.value.param) == (Reason.INVALID_FIELD, "tools")
+
 
 class TestSchemas:
     def test_a_tool_without_a_schema_takes_no_arguments(self) -> None:
