@@ -100,7 +100,8 @@ def _no_call_is_left(odd: Output, events: Sequence[ChatEvent]) -> None:
     Only where the markers alone make a call; and not where something was taken out of the middle of a piece,
     which can bring the halves of a marker together.
     """
-    if FORMATS[odd.format].trust is not Trust.EXPLICIT or not odd.parallel:
+    form = FORMATS[odd.format]
+    if form.trust is not Trust.EXPLICIT or form.plain_calls or not odd.parallel:
         return
     for is_content, run in itertools.groupby(events, lambda event: isinstance(event, ContentDelta)):
         text = "".join(event.text for event in run if isinstance(event, ContentDelta))
