@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from queue import Empty, SimpleQueue
 from time import monotonic
 
@@ -60,10 +61,11 @@ class Engine:
         self._queue = queue
         self._on_failure = on_failure
         self._inbox: SimpleQueue[Callable[[], None]] = SimpleQueue()
+        self._store = store or KvStore(backend.fingerprint, 0, None)
         self._core = Core(
             backend,
             limits or Limits.of(capacity),
-            store or KvStore(backend.fingerprint, 0, None),
+            self._store,
             speculator,
             on_ended=self._ended,
             news=lambda: not self._inbox.empty(),
@@ -93,8 +95,8 @@ class Engine:
 
     @property
     def status(self) -> EngineStatus:
-        """Up to date when idle, some milliseconds old when busy."""
-        return self._status
+        """Up to date when idle, some milliseconds old when busy. The store writes also while all is idle."""
+        return replace(self._status, store=self._store.status())
 
     @property
     def waiting(self) -> int:

@@ -121,8 +121,12 @@ class Persistence:
         self._writer.close(timeout)
 
     def status(self) -> TierStatus:
+        """From any thread, so also of what was written since the engine's thread was last awake."""
         tier, folder = self._tier, self._folder
-        blocks = sum(len(segment.blocks) for segment in list(folder.segments.values()))
+        known = list(folder.segments.values())
+        names = {segment.name for segment in known}
+        fresh = [segment for segment in self._writer.untaken() if segment.name not in names]
+        blocks = sum(len(segment.blocks) for segment in known + fresh)
         return TierStatus(tier.used, tier.limit, blocks, tier.evicted, folder.refused, self._unkept)
 
     def _found(self, segment: Segment) -> None:

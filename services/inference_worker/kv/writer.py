@@ -96,6 +96,10 @@ class Writer:
             done.append(self._done.popleft())
         return done
 
+    def untaken(self) -> set[Segment]:
+        """Files that are written and were not taken note of yet. From any thread."""
+        return {done.segment for done in tuple(self._done) if done.segment is not None}
+
     def flush(self, timeout: float) -> bool:
         """Waits until nothing is left to write; False: it took longer."""
         with self._changed:

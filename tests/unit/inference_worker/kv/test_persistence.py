@@ -79,6 +79,17 @@ def save(store: KvStore, tokens: array[int], owner: Owner | None = None, size: i
     store.longest(tokens, 0)
 
 
+def test_the_status_tells_what_was_written_while_the_engine_slept(opened: Opener) -> None:
+    tokens = talk(1, 300)
+    store = opened()
+    keep(store, tokens)
+    assert store.flush(WAIT)
+    assert disk(store).blocks == 5
+    # Once the store has taken note of it, it does not count twice.
+    store.longest(tokens, 0)
+    assert disk(store).blocks == 5
+
+
 def test_a_restart_gives_everything_back(opened: Opener, tmp_path: Path) -> None:
     tokens = talk(1, 300)
     store = opened()
