@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from enum import Enum, auto
+from itertools import groupby
 
 from services.common.chat import (
     ChatEvent,
@@ -268,16 +269,26 @@ class PushMachine:
 
 def _merged(events: list[ChatEvent]) -> list[ChatEvent]:
     """Neighbouring pieces of one text as one event."""
-    merged: list[ChatEvent] = []
-    for event in events:
-        last = merged[-1] if merged else None
-        match last, event:
-            case ((ContentDelta() | ReasoningDelta()), (ContentDelta() | ReasoningDelta())) if type(
-                last
-            ) is type(event):
-                merged[-1] = replace(last, text=last.text + event.text)
-            case ToolCallArguments(), ToolCallArguments() if last.index == event.index:
-                merged[-1] = replace(last, fragment=last.fragment + event.fragment)
-            case _:
-                merged.append(event)
-    return merged
+    if len(events) < 2:
+        return events
+    return [_joined(list(run)) for _, run in groupby(events, _same_text)]
+
+
+def _same_text(event: ChatEvent) -> object:
+    """Equal for neighbours that are pieces of one text, and for no others."""
+    match event:
+        case ContentDelta() | ReasoningDelta():
+            return type(event)
+        case ToolCallArguments(index=index):
+            return index, ToolCallArguments
+    return id(event)
+
+
+def _joined(run: list[ChatEvent]) -> ChatEvent:
+    match run[0]:
+        case ContentDelta() | ReasoningDelta() as first:
+            return replace(first, text="".join(piece.text for piece in run if isinstance(piece, type(first))))
+        case ToolCallArguments() as first:
+            fragments = (piece.fragment for piece in run if isinstance(piece, ToolCallArguments))
+            return replace(first, fragment="".join(fragments))
+    return run[0]
