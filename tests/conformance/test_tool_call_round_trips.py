@@ -121,8 +121,10 @@ def can_be_written(form: Format, value: object) -> bool:
     on_lines = form.name == "qwen3_coder_xml"
     if not on_lines and (raw.startswith("\n") or raw.endswith("\n")):
         return False
+    # A closing tag before one of these is a true one.
+    structure = (*form.markers, *form.end_tokens)
     return not any(close in compact for close in closers) or (
-        not any(close + marker in compact for close in closers for marker in form.markers)
+        not any(close + marker in compact for close in closers for marker in structure)
         and not any(compact.endswith(close) for close in closers)
     )
 
