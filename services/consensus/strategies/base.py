@@ -27,10 +27,12 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Vote:
-    """One candidate's vote. Votes agree when `kind` and `key` are equal.
+    """One candidate's vote. Votes agree when `kind` and `key` are equal. Votes are given in order of arrival.
 
-    `key` is empty unless `kind` is CALLS, or INVALID with calls that are complete. `mean_logprob` is per
-    token, natural logarithm.
+    `key` is empty unless `kind` is CALLS, INVALID with calls that are complete, or WORDS where answers are
+    compared. `weight` comes from verified outcomes. `text` is the content without the reasoning, `tokens` what
+    was generated for all of it. `mean_logprob` is per token, natural logarithm; `least_logprob` is the lowest
+    mean over a window of tokens, and equals `mean_logprob` where no windows were told.
     """
 
     candidate: int
@@ -40,6 +42,9 @@ class Vote:
     summary: str = ""
     weight: float = 1.0
     mean_logprob: float = 0.0
+    least_logprob: float = 0.0
+    text: str = ""
+    tokens: int = 0
 
 
 class State(StrEnum):
