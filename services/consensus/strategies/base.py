@@ -31,8 +31,8 @@ class Vote:
 
     `key` is empty unless `kind` is CALLS, INVALID with calls that are complete, or WORDS where answers are
     compared. `weight` comes from verified outcomes. `text` is the content without its reasoning, `tokens`
-    what was generated for all of it. `mean_logprob` is per token, natural logarithm; `least_logprob` is the lowest
-    mean over a window of tokens, and equals `mean_logprob` where no windows were told.
+    what was generated for all of it. `mean_logprob` is per token, natural logarithm; `least_logprob` is the
+    lowest mean over a window of tokens, and equals `mean_logprob` where no windows were told.
     """
 
     candidate: int
