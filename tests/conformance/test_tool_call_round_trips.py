@@ -122,7 +122,7 @@ def can_be_written(form: Format, value: object) -> bool:
     if not on_lines and (raw.startswith("\n") or raw.endswith("\n")):
         return False
     # A closing tag before one of these is a true one.
-    structure = (*form.markers, *form.end_tokens)
+    structure = ["".join(marker.split()) for marker in (*form.markers, *form.end_tokens)]
     return not any(close in compact for close in closers) or (
         not any(close + marker in compact for close in closers for marker in structure)
         and not any(compact.endswith(close) for close in closers)
