@@ -1,0 +1,1 @@
+"""What voting is worth with a real model: checkable items, candidates, every strategy on the same ones."""
