@@ -21,6 +21,8 @@ def question_from_proto(message: pb.DecideRequest) -> Question:
         choices=message.choices or 1,
         voters=message.voters,
         agent=message.agent or chat.model == AGENT,
+        strategy=message.strategy,
+        early_stop=message.early_stop,
     )
 
 
@@ -61,10 +63,18 @@ def _ballots_to_proto(ballots: Ballots) -> pb.Ballots:
                 weight=ballot.weight,
                 mean_logprob=ballot.mean_logprob,
                 won=ballot.won,
+                kind=ballot.kind,
+                tokens=ballot.tokens,
             )
             for ballot in ballots.ballots
         ],
         call_checks=_checks_to_proto(ballots.call_checks) if ballots.call_checks else None,
+        candidates=len(ballots.ballots),
+        clusters=ballots.clusters,
+        agreement=ballots.agreement,
+        confidence=ballots.confidence,
+        lost_workers=ballots.lost_workers,
+        early_stop=ballots.early_stop,
     )
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from statistics import fmean
 
 from services.common.chat import (
     CandidateFinished,
@@ -18,8 +20,13 @@ from services.common.chat import (
     ToolCallStarted,
 )
 from services.common.text import shorten
+from services.consensus.answers import answer_key, final_answer
 from services.consensus.canonical import InvalidCallError, Toolbox, key_as_written
 from services.consensus.strategies.base import Kind, Vote
+
+# Tokens: about a sentence. The longer the window, the less a single odd word matters.
+WINDOW = 32
+_SUMMARY = 400
 
 CandidateEvent = (
     ContentDelta
@@ -95,6 +102,11 @@ class Draft:
         if self._content:
             yield ContentDelta(0, before + self.content)
 
+    def thought(self) -> Iterator[ReasoningDelta]:
+        """The reasoning so far as choice 0."""
+        if self._reasoning:
+            yield ReasoningDelta(0, self.reasoning)
+
     @property
     def calling(self) -> bool:
         """A tool call has begun, so its prose before the call is complete."""
@@ -142,10 +154,34 @@ class Draft:
         done = self.finished
         return done.logprob_sum / done.completion_tokens if done and done.completion_tokens else 0.0
 
-    def vote(self, toolbox: Toolbox) -> Vote:
-        """The vote of a candidate that has finished; one that has not is lost."""
+    @property
+    def least_logprob(self) -> float:
+        """The lowest mean over `WINDOW` tokens on end of the content; `mean_logprob` if these were not told."""
+        values = [token.logprob for token in self._logprobs]
+        if not values:
+            return self.mean_logprob
+        width = min(WINDOW, len(values))
+        return min(fmean(values[at : at + width]) for at in range(len(values) - width + 1))
+
+    def vote(self, toolbox: Toolbox, compare_words: bool = False) -> Vote:
+        """The vote of a candidate that has finished; one that has not is lost.
+
+        `compare_words`: answers in words agree when their final answers do; otherwise all of them agree.
+        """
         kind, key, summary = self._meaning(toolbox)
-        return Vote(self.candidate, self.worker, kind, key, summary, 1.0, self.mean_logprob)
+        if compare_words and kind is Kind.WORDS:
+            key, summary = answer_key(self.content), shorten(final_answer(self.content), _SUMMARY)
+        return Vote(
+            candidate=self.candidate,
+            worker=self.worker,
+            kind=kind,
+            key=key,
+            summary=summary,
+            mean_logprob=_logprob(self.mean_logprob),
+            least_logprob=_logprob(self.least_logprob),
+            text=self.content,
+            tokens=self.tokens if self.finished else 0,
+        )
 
     def _meaning(self, toolbox: Toolbox) -> tuple[Kind, str, str]:
         if self.finished is None:
@@ -162,3 +198,8 @@ class Draft:
         except InvalidCallError as error:
             return Kind.INVALID, key_as_written(calls), f"invalid: {shorten(str(error), 300)}"
         return Kind.CALLS, proposal.key, proposal.summary
+
+
+def _logprob(told: float) -> float:
+    """What is no logarithm of a probability is none to be sure of, and has no place in an order."""
+    return told if told <= 0 else -math.inf
