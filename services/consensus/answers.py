@@ -16,12 +16,12 @@ _PYTHON = frozenset({"python", "py", "python3"})
 _STATED = re.compile(
     r"(?:^|\n)[ \t]*####[ \t]*(?P<hashes>[^\n]+)"
     r"|\\boxed\{(?P<boxed>(?:[^{}]|\{[^{}]{0,200}\}){0,1000})\}"
-    r"|\b(?:final answer|answer)\b[ \t]*(?:\*\*)?[ \t]*(?:is|:|=)[ \t]*(?:\*\*)?[ \t]*:?(?P<said>[^\n]+)",
+    r"|\banswer\b[ \t]*(?:\*\*)?[ \t]*(?:is|:|=)[ \t]*(?:\*\*)?[ \t]*:?(?=(?P<said>[^\n]{1,400}))",
     re.IGNORECASE,
 )
 _SENTENCE_END = re.compile(r"[.!?](?:\s|$)")
 _NUMBER = re.compile(r"[-+]?\$?(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?%?")
-_EDGES = " \t\r\n.,;:!?*_`'\"()[]{}"
+_EDGES = " \t\r\n.,;:!?*_`'\""
 
 
 def final_answer(text: str) -> str:

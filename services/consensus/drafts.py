@@ -156,7 +156,7 @@ class Draft:
 
     @property
     def least_logprob(self) -> float:
-        """The lowest mean over `WINDOW` tokens on end of the content; `mean_logprob` if these were not told."""
+        """The lowest mean over `WINDOW` successive tokens of the content; without these `mean_logprob`."""
         values = [token.logprob for token in self._logprobs]
         if not values:
             return self.mean_logprob

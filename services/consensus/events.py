@@ -82,8 +82,9 @@ class Ballots:
     `generated_tokens` counts all candidates of all rounds. A candidate that was cancelled never says its
     count: the pieces of text that had arrived from it are counted instead, one token each.
     `clusters`: different answers in the last round. `agreement`: the share of its voters that voted for
-    what won, 1 where nobody had to agree. `confidence`: the geometric mean of the winning votes' token probabilities, as told by their
-    workers. `lost_workers` did not vote in time. `early_stop`: the rule to stop early by.
+    what won, 1 where nobody had to agree. `confidence`: the geometric mean of the winning votes' token
+    probabilities, as told by their workers. `lost_workers` did not vote in time. `early_stop`: the rule to
+    stop early by.
     """
 
     strategy: str

@@ -33,7 +33,8 @@ class Manner:
     """How a strategy wants its votes taken.
 
     `shows`: the leader's prose streams; otherwise nothing is shown before the vote has ended, and all is said
-    then. `windows`: the workers tell the tokens' log-probabilities.  `weigh` gives a worker's weight by its name. `early_stop` is the rule's name.
+    then. `windows`: the workers tell the tokens' log-probabilities. `weigh` gives a worker's weight by its
+    name. `early_stop` is the rule's name.
     """
 
     shows: bool = True
@@ -43,6 +44,7 @@ class Manner:
 
     @property
     def compares(self) -> bool:
+        """Answers in words are told apart."""
         # Where the leader's prose is shown already, other words are no alternative.
         return not self.shows
 

@@ -18,7 +18,7 @@ from services.common.chat import (
     ToolCallStarted,
 )
 from services.consensus.canonical import Toolbox
-from services.consensus.drafts import CandidateEvent, Draft
+from services.consensus.drafts import WINDOW, CandidateEvent, Draft
 from services.consensus.strategies.base import Kind
 
 TOOLS = Toolbox([Tool("bash", "", '{"required": ["command"]}')])
@@ -101,3 +101,31 @@ def test_what_was_said_comes_with_the_log_probabilities_of_its_tokens() -> None:
     assert list(draft(ContentDelta(0, "Hi")).said()) == [ContentDelta(0, "Hi")]
     assert list(draft(*CALL).said()) == []
     assert found.tokens == 1, "the text is counted, not what is told of it"
+
+
+def test_the_vote_carries_what_strategies_look_at() -> None:
+    spoken = [ContentDelta(0, "The answer "), ReasoningDelta(0, "hm"), ContentDelta(0, "is 42.")]
+    found = draft(*spoken, end(FinishReason.STOP)).vote(TOOLS)
+    assert (found.text, found.tokens, found.key, found.summary) == ("The answer is 42.", 4, "", "text")
+    assert found.mean_logprob == found.least_logprob == -0.5
+    told = draft(*spoken, end(FinishReason.STOP)).vote(TOOLS, compare_words=True)
+    same = draft(ContentDelta(0, "answer: 42"), end(FinishReason.STOP)).vote(TOOLS, compare_words=True)
+    assert told.summary == "42"
+    assert told.key == same.key != ""
+    assert draft(*CALL, end(FinishReason.STOP)).vote(TOOLS, compare_words=True).summary.startswith("bash")
+
+
+def test_a_draft_is_as_sure_as_its_least_sure_stretch() -> None:
+    def least(*values: float) -> float:
+        told = TokenLogprobs(0, tuple(TokenLogprob(b"x", value) for value in values))
+        return draft(told, end(FinishReason.STOP)).vote(TOOLS).least_logprob
+
+    assert least(-1.0, -3.0) == -2.0
+    assert least(*[0.0] * 100, *[-2.0] * WINDOW, *[0.0] * 100) == -2.0
+    assert least(*[0.0] * 100, -float(WINDOW), *[0.0] * 100) == -1.0
+
+
+@pytest.mark.parametrize("told", [float("nan"), 3.0, float("inf")])
+def test_what_is_no_log_probability_is_none_to_be_sure_of(told: float) -> None:
+    found = draft(end(FinishReason.STOP, 1, told)).vote(TOOLS)
+    assert found.mean_logprob == found.least_logprob == float("-inf")

@@ -292,7 +292,7 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"functions": []}, "functions"),
     ({"function_call": "auto"}, "function_call"),
     ({"prediction": {}}, "prediction"),
-    ({"swarm": {"strategy": "judge"}}, "swarm.strategy"),
+    ({"swarm": {"judge": "tiny"}}, "swarm.judge"),
     ({"stream": True, "stream_options": {"continuous": True}}, "stream_options.continuous"),
     ({"response_format": {"type": "json_object", "schema": {}}}, "response_format.schema"),
     ({"tools": [tool(extra=1)]}, "tools[0].function.extra"),

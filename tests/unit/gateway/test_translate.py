@@ -208,3 +208,14 @@ def test_strict_tools_arrive_as_such() -> None:
     strict = {"type": "function", "function": {**TOOL["function"], "name": "strict", "strict": True}}
     chat = request_from_proto(translated({"tools": [TOOL, strict]}).chat)
     assert [tool.strict for tool in chat.tools] == [False, True]
+
+
+def test_the_body_says_how_to_decide_and_wins_over_the_header() -> None:
+    chosen = {"swarm": {"strategy": "mbr", "voters": 5, "early_stop": "beta_95"}}
+    header = {"x-swarm-strategy": " majority "}
+    asked = translated(chosen, header)
+    assert (asked.strategy, asked.voters, asked.early_stop) == ("mbr", 5, "beta_95")
+    assert translated({}, header).strategy == "majority"
+    assert translated({"swarm": {"voters": 5}}, header).strategy == "majority"
+    assert translated({"swarm": {"strategy": ""}}, header).strategy == ""
+    assert translated({}).strategy == translated({}).early_stop == ""
