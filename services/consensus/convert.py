@@ -6,6 +6,7 @@ from google.protobuf.message import Message
 
 from services.common.chat_proto import event_to_proto, request_from_proto
 from services.consensus.events import Ballots, CallChecks, DecideEvent, Heartbeat, Question
+from services.consensus.history import Decision
 from services.consensus.routing import AGENT
 from swarm.consensus.v1 import consensus_pb2 as pb
 
@@ -34,6 +35,16 @@ def decide_event_to_proto(event: DecideEvent) -> pb.DecideEvent:
             return pb.DecideEvent(heartbeat=pb.Heartbeat(waiting_for=waiting_for))
         case _:
             return pb.DecideEvent(choice=event.choice, chat=event_to_proto(event.event))
+
+
+def decision_to_proto(decision: Decision) -> pb.Decision:
+    return pb.Decision(
+        request_id=decision.request_id,
+        model=decision.model,
+        asked_unix=decision.asked_unix,
+        seconds=decision.seconds,
+        ballots=_ballots_to_proto(decision.ballots),
+    )
 
 
 def add_status(total: Message, status: Message) -> None:

@@ -17,7 +17,7 @@ from services.consensus.strategies.plurality import Majority
 from services.consensus.strategies.short_m import ShortM
 
 # The long form draws new ones each time: `make strategies`.
-EXAMPLES = int(os.environ.get("SWARM_STRATEGY_EXAMPLES", "0")) or 25
+EXAMPLES = int(os.environ.get("SWARM_STRATEGY_EXAMPLES", "0")) or 50
 LONG_FORM = "SWARM_STRATEGY_EXAMPLES" in os.environ
 quick = settings(max_examples=EXAMPLES, deadline=None, derandomize=not LONG_FORM)
 

@@ -13,9 +13,10 @@ import pytest
 from services.common.chat import ContentDelta, FinishReason, TokenLogprob, TokenLogprobs
 from services.common.errors import Reason, SwarmError
 from services.consensus.strategies.catalogue import CATALOGUE
+from swarm.consensus.v1 import consensus_pb2
 from tests.fakes.consensus import FakeConsensus
 from tests.fakes.gateway import gateway
-from tests.fakes.swarm import BASH, READ, Answer, first, request, session_led_by, swarm_of
+from tests.fakes.swarm import BASH, READ, TIMEOUT, Answer, first, request, session_led_by, swarm_of
 from tests.fakes.worker import FakeWorker, Step, bash, done, say, think
 
 
@@ -235,3 +236,21 @@ class TestGateway:
         error = response.json()["error"]
         assert (response.status_code, error["param"]) == (400, "swarm.strategy")
         assert all(name in error["message"] for name in CATALOGUE)
+
+
+class TestDecisions:
+    async def test_whoever_looks_on_sees_the_last_decisions(self, tmp_path: Path) -> None:
+        worker = saying("Answer: 1", "Answer: 2", "Answer: 2")
+        async with worker.running(), swarm_of(tmp_path, worker) as swarm:
+            await swarm.decide(request((), strategy="majority"))
+            await swarm.decide(request((), strategy="mbr"))
+            asked = consensus_pb2.ListDecisionsRequest()
+            listed = await swarm.consensus.ListDecisions(asked, timeout=TIMEOUT)
+            asked.limit = 1
+            one = await swarm.consensus.ListDecisions(asked, timeout=TIMEOUT)
+        assert [each.ballots.strategy for each in listed.decisions] == ["mbr", "majority"]
+        assert [each.ballots.strategy for each in one.decisions] == ["mbr"]
+        first_asked = listed.decisions[1]
+        assert (first_asked.model, first_asked.ballots.clusters) == ("tiny", 2)
+        assert len(first_asked.request_id) > 0
+        assert first_asked.seconds >= 0

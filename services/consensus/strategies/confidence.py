@@ -1,6 +1,7 @@
 """The surest answers vote. Fu et al. 2025, "Deep Think with Confidence" (DeepConf).
 
-An answer is as sure as its least sure stretch: the lowest mean log-probability over a window of its tokens.
+An answer is as sure as its least sure stretch: the lowest mean log-probability over a window of the tokens of
+its content (the paper: of its reasoning), or their mean where single tokens are not told, as in calls.
 """
 
 from __future__ import annotations
