@@ -70,6 +70,7 @@ def decide_request(
         choices=choices,
         voters=(request.swarm.voters or 0) if request.swarm else 0,
         agent=request.model == AGENT_MODEL,
+        min_argument_logprob=request.swarm.min_argument_logprob if request.swarm else None,
     )
 
 

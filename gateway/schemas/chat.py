@@ -98,6 +98,10 @@ class SwarmOptions(Strict):
     """This swarm's own extension, `extra_body={"swarm": {…}}` in OpenAI's SDK."""
 
     voters: Annotated[int, Field(ge=1, le=32)] | None = None
+    min_argument_logprob: Annotated[float, Field(ge=-1000, le=0)] | None = Field(
+        None,
+        description="natural logarithm: votes for tool calls count from this mean per argument token on",
+    )
 
 
 Stop = Annotated[str, Field(min_length=1)]

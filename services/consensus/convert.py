@@ -21,6 +21,9 @@ def question_from_proto(message: pb.DecideRequest) -> Question:
         choices=message.choices or 1,
         voters=message.voters,
         agent=message.agent or chat.model == AGENT,
+        min_argument_logprob=(
+            message.min_argument_logprob if message.HasField("min_argument_logprob") else None
+        ),
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from services.common.chat import ChatRequest
 from services.common.errors import Reason, SwarmError
@@ -14,11 +14,13 @@ from services.consensus.direct import Direct
 from services.consensus.election import Election
 from services.consensus.events import DecideEvent, Question
 from services.consensus.fanout import Fanout
-from services.consensus.plan import Plan, plan
+from services.consensus.plan import Plan, offers_tools, plan
 from services.consensus.ports import Directory, Worker
 from services.consensus.pulse import Pulse
 from services.consensus.routing import Route, Share, route, spread
+from services.consensus.strategies.quorum import Quorums
 from services.consensus.strategies.tool_vote import ToolVote
+from services.consensus.terms import Terms, check_floor
 
 # How long a request waits for a worker that is listed and just being restarted, in seconds.
 _GRACE = 10.0
@@ -32,6 +34,8 @@ class Rules:
     voters: int
     round_timeout: float
     heartbeat: float
+    quorums: Quorums = field(default_factory=Quorums)
+    terms: Terms = field(default_factory=Terms)
 
 
 class Decider:
@@ -47,7 +51,13 @@ class Decider:
         Raises SwarmError; before the first event for whatever is wrong with the request or the workers.
         """
         planned = plan(question, self._rules.voters)
-        toolbox = Toolbox(question.chat.tools)
+        floor = question.min_argument_logprob
+        check_floor(floor, planned.vote, offers_tools(question.chat))
+        terms = replace(self._rules.terms, min_argument_logprob=floor)
+        if not planned.vote:
+            # Nobody's vote can be refused: who runs the tools has a policy too.
+            terms = replace(terms, policy=())
+        toolbox = Toolbox(question.chat.tools, terms, question.chat.messages)
         begun = False
         until = min(deadline, asyncio.get_running_loop().time() + _GRACE)
         for attempt in range(1, _ATTEMPTS + 1):
@@ -75,8 +85,8 @@ class Decider:
                 voters=planned.candidates,
                 workers=lambda: route(chat.model, self._directory.workers(), chat.session_id).workers,
                 toolbox=toolbox,
-                strategy=ToolVote(),
-                last_strategy=ToolVote(takes_invalid=True),
+                strategy=ToolVote(self._rules.quorums),
+                last_strategy=ToolVote(self._rules.quorums, takes_invalid=True),
                 pulse=pulse,
                 round_timeout=self._rules.round_timeout,
             )

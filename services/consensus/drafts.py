@@ -18,8 +18,9 @@ from services.common.chat import (
     ToolCallStarted,
 )
 from services.common.text import shorten
-from services.consensus.canonical import InvalidCallError, Toolbox, key_as_written
+from services.consensus.canonical import InvalidCallError, Proposal, Toolbox
 from services.consensus.strategies.base import Kind, Vote
+from services.consensus.strategies.risk import Risk
 
 CandidateEvent = (
     ContentDelta
@@ -142,23 +143,41 @@ class Draft:
         done = self.finished
         return done.logprob_sum / done.completion_tokens if done and done.completion_tokens else 0.0
 
+    @property
+    def _argument_logprob(self) -> float:
+        """The lowest mean over the tokens of its calls; of all its tokens where the worker told no such."""
+        told = self.finished.argument_logprob if self.finished else None
+        return self.mean_logprob if told is None else told
+
     def vote(self, toolbox: Toolbox) -> Vote:
         """The vote of a candidate that has finished; one that has not is lost."""
-        kind, key, summary = self._meaning(toolbox)
-        return Vote(self.candidate, self.worker, kind, key, summary, 1.0, self.mean_logprob)
+        kind, said = self._meaning(toolbox)
+        return Vote(
+            self.candidate, self.worker, kind, said.key, said.summary, 1.0, self.mean_logprob, risk=said.risk
+        )
 
-    def _meaning(self, toolbox: Toolbox) -> tuple[Kind, str, str]:
+    def _meaning(self, toolbox: Toolbox) -> tuple[Kind, Proposal]:
         if self.finished is None:
-            return Kind.LOST, "", "lost"
+            return Kind.LOST, _nothing("lost")
         if not self._calls:
-            return Kind.WORDS, "", "text"
+            return Kind.WORDS, _nothing("text")
         if self.cut_off:
-            return Kind.CUT_OFF, "", "cut off within a tool call"
+            return Kind.CUT_OFF, _nothing("cut off within a tool call")
         calls = self.calls
         if len(calls) < len(self._calls):
-            return Kind.INVALID, "", "invalid: a tool call was begun and not completed"
+            return Kind.INVALID, _nothing("invalid: a tool call was begun and not completed")
         try:
             proposal = toolbox.canonical(calls)
         except InvalidCallError as error:
-            return Kind.INVALID, key_as_written(calls), f"invalid: {shorten(str(error), 300)}"
-        return Kind.CALLS, proposal.key, proposal.summary
+            return Kind.INVALID, toolbox.as_written(calls, f"invalid: {shorten(str(error), 300)}")
+        objection = toolbox.terms.objection(
+            [call.name for call in calls], proposal.risk, self._argument_logprob
+        )
+        if objection is not None:
+            return Kind.INVALID, _nothing(f"{objection}: {proposal.summary}")
+        return Kind.CALLS, proposal
+
+
+def _nothing(summary: str) -> Proposal:
+    """A vote for no calls at all."""
+    return Proposal("", summary, Risk.READING)

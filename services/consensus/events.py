@@ -13,12 +13,15 @@ class Question:
 
     `choices` answers are wanted (OpenAI's `n`); `voters` candidates vote on a single answer, 0: as
     configured. `chat.candidates` is ignored. `agent`: the swarm runs the tools itself.
+    `min_argument_logprob`: the least mean log-probability per token of its arguments with which a vote for a
+    call counts; None: any.
     """
 
     chat: ChatRequest
     choices: int = 1
     voters: int = 0
     agent: bool = False
+    min_argument_logprob: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
