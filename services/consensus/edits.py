@@ -21,7 +21,7 @@ _EVERYWHERE = ("replaceAll", "replace_all")
 # By their plain names.
 _EDITORS = frozenset({"edit", "editfile", "strreplace", "replace"})
 # A first part that no tool takes for anything but a file's name: no `~`, no option, no drive, no variable.
-_PLAIN_START = re.compile(r"(?:\./+)+(?=[\w.])(?![^/]*:)")
+_PLAIN_START = re.compile(r"^(?:\./+)+(?=[\w.])(?![^/]*:)")
 _INNER = re.compile(r"/(?:\./+)+")
 
 
