@@ -74,6 +74,7 @@ def decide_request(
         agent=request.model == AGENT_MODEL,
         strategy=headers.get(_STRATEGY, "").strip() if asked.strategy is None else asked.strategy,
         early_stop=asked.early_stop or "",
+        min_argument_logprob=asked.min_argument_logprob,
     )
 
 

@@ -105,6 +105,10 @@ class SwarmOptions(Strict):
     early_stop: Annotated[str, Field(max_length=64)] | None = Field(
         default=None, description="'lossless', or 'beta_95' and 'unanimous_w', which are not safe"
     )
+    min_argument_logprob: Annotated[float, Field(ge=-1000, le=0)] | None = Field(
+        default=None,
+        description="natural logarithm: votes for tool calls count from this mean per argument token on",
+    )
 
 
 Stop = Annotated[str, Field(min_length=1)]

@@ -24,6 +24,9 @@ def question_from_proto(message: pb.DecideRequest) -> Question:
         agent=message.agent or chat.model == AGENT,
         strategy=message.strategy,
         early_stop=message.early_stop,
+        min_argument_logprob=(
+            message.min_argument_logprob if message.HasField("min_argument_logprob") else None
+        ),
     )
 
 

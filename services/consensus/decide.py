@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from services.common.chat import ChatRequest
 from services.common.errors import Reason, SwarmError
@@ -14,12 +14,13 @@ from services.consensus.direct import Direct
 from services.consensus.election import Election
 from services.consensus.events import DecideEvent, Question
 from services.consensus.fanout import Fanout
-from services.consensus.plan import Plan, plan
+from services.consensus.plan import Plan, offers_tools, plan
 from services.consensus.ports import Directory, Worker
 from services.consensus.pulse import Pulse
 from services.consensus.routing import Route, Share, route, spread
-from services.consensus.strategies.base import QuorumRule, two_thirds
 from services.consensus.strategies.catalogue import LOSSLESS, Entry, build
+from services.consensus.strategies.quorum import Quorums
+from services.consensus.terms import Terms, check_floor
 from services.consensus.voting import Manner
 
 # How long a request waits for a worker that is listed and just being restarted, in seconds.
@@ -38,7 +39,7 @@ def alike(_model: str, _worker: str) -> float:
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """The settings that a decision needs; times in seconds. `quorum`: what a call needs to win.
+    """The settings that a decision needs; times in seconds. `quorums`: what a call needs to win.
 
     `weigh`: what a vote counts, by model id and worker name, in log-odds of its accuracy; for a worker of
     which nothing is known, the prior.
@@ -47,7 +48,8 @@ class Rules:
     voters: int
     round_timeout: float
     heartbeat: float
-    quorum: QuorumRule = two_thirds
+    quorums: Quorums = field(default_factory=Quorums)
+    terms: Terms = field(default_factory=Terms)
     weigh: Weigh = alike
 
 
@@ -64,7 +66,13 @@ class Decider:
         Raises SwarmError; before the first event for whatever is wrong with the request or the workers.
         """
         planned = plan(question, self._rules.voters)
-        toolbox = Toolbox(question.chat.tools)
+        floor = question.min_argument_logprob
+        check_floor(floor, planned.vote, offers_tools(question.chat))
+        terms = replace(self._rules.terms, min_argument_logprob=floor)
+        if not planned.vote:
+            # Nobody's vote can be refused: who runs the tools has a policy too.
+            terms = replace(terms, policy=())
+        toolbox = Toolbox(question.chat.tools, terms, question.chat.messages)
         begun = False
         until = min(deadline, asyncio.get_running_loop().time() + _GRACE)
         for attempt in range(1, _ATTEMPTS + 1):
@@ -92,8 +100,8 @@ class Decider:
             voters=planned.candidates,
             workers=lambda: route(chat.model, self._directory.workers(), chat.session_id).workers,
             toolbox=toolbox,
-            strategy=build(entry.name, stop, rules.quorum),
-            last_strategy=build(entry.name, stop, rules.quorum, takes_invalid=True),
+            strategy=build(entry.name, stop, rules.quorums),
+            last_strategy=build(entry.name, stop, rules.quorums, takes_invalid=True),
             pulse=pulse,
             round_timeout=rules.round_timeout,
             manner=Manner(

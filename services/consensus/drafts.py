@@ -21,8 +21,9 @@ from services.common.chat import (
 )
 from services.common.text import shorten
 from services.consensus.answers import answer_key, final_answer
-from services.consensus.canonical import InvalidCallError, Toolbox, key_as_written
+from services.consensus.canonical import InvalidCallError, Proposal, Toolbox
 from services.consensus.strategies.base import Kind, Vote
+from services.consensus.strategies.risk import Risk
 
 # Tokens: about a sentence. The longer the window, the less a single odd word matters.
 WINDOW = 32
@@ -155,8 +156,18 @@ class Draft:
         return done.logprob_sum / done.completion_tokens if done and done.completion_tokens else 0.0
 
     @property
+    def _argument_logprob(self) -> float:
+        """The lowest mean over the tokens of its calls; of all its tokens where the worker told no such."""
+        told = self.finished.argument_logprob if self.finished else None
+        return self.mean_logprob if told is None else told
+
+    @property
     def least_logprob(self) -> float:
-        """The lowest mean over `WINDOW` successive tokens of the content; without these `mean_logprob`."""
+        """The lowest mean over a window of tokens: of its calls where it makes some, else `WINDOW` of
+        its content; `mean_logprob` where such were not told.
+        """
+        if self.calling:
+            return self._argument_logprob
         values = [token.logprob for token in self._logprobs]
         if not values:
             return self.mean_logprob
@@ -168,36 +179,48 @@ class Draft:
 
         `compare_words`: answers in words agree when their final answers do; otherwise all of them agree.
         """
-        kind, key, summary = self._meaning(toolbox)
+        kind, said = self._meaning(toolbox)
         if compare_words and kind is Kind.WORDS:
-            key, summary = answer_key(self.content), shorten(final_answer(self.content), _SUMMARY)
+            summary = shorten(final_answer(self.content), _SUMMARY)
+            said = Proposal(answer_key(self.content), summary, Risk.READING)
         return Vote(
             candidate=self.candidate,
             worker=self.worker,
             kind=kind,
-            key=key,
-            summary=summary,
+            key=said.key,
+            summary=said.summary,
             mean_logprob=_logprob(self.mean_logprob),
             least_logprob=_logprob(self.least_logprob),
             text=self.content,
+            risk=said.risk,
             tokens=self.tokens if self.finished else 0,
         )
 
-    def _meaning(self, toolbox: Toolbox) -> tuple[Kind, str, str]:
+    def _meaning(self, toolbox: Toolbox) -> tuple[Kind, Proposal]:
         if self.finished is None:
-            return Kind.LOST, "", "lost"
+            return Kind.LOST, _nothing("lost")
         if not self._calls:
-            return Kind.WORDS, "", "text"
+            return Kind.WORDS, _nothing("text")
         if self.cut_off:
-            return Kind.CUT_OFF, "", "cut off within a tool call"
+            return Kind.CUT_OFF, _nothing("cut off within a tool call")
         calls = self.calls
         if len(calls) < len(self._calls):
-            return Kind.INVALID, "", "invalid: a tool call was begun and not completed"
+            return Kind.INVALID, _nothing("invalid: a tool call was begun and not completed")
         try:
             proposal = toolbox.canonical(calls)
         except InvalidCallError as error:
-            return Kind.INVALID, key_as_written(calls), f"invalid: {shorten(str(error), 300)}"
-        return Kind.CALLS, proposal.key, proposal.summary
+            return Kind.INVALID, toolbox.as_written(calls, f"invalid: {shorten(str(error), 300)}")
+        objection = toolbox.terms.objection(
+            [call.name for call in calls], proposal.risk, self._argument_logprob
+        )
+        if objection is not None:
+            return Kind.INVALID, _nothing(f"{objection}: {proposal.summary}")
+        return Kind.CALLS, proposal
+
+
+def _nothing(summary: str) -> Proposal:
+    """A vote for no calls at all."""
+    return Proposal("", summary, Risk.READING)
 
 
 def _logprob(told: float) -> float:

@@ -14,6 +14,8 @@ class Question:
     `choices` answers are wanted (OpenAI's `n`); `voters` candidates vote on a single answer, 0: as
     configured. `chat.candidates` is ignored. `agent`: the swarm runs the tools itself. `strategy` and
     `early_stop` are names of the catalogue's; empty: chosen here, and lossless.
+    `min_argument_logprob`: the least mean log-probability per token of its arguments with which a vote for a
+    call counts; None: any.
     """
 
     chat: ChatRequest
@@ -22,6 +24,7 @@ class Question:
     agent: bool = False
     strategy: str = ""
     early_stop: str = ""
+    min_argument_logprob: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

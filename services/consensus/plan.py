@@ -20,6 +20,10 @@ class Plan:
     candidates: int
     entry: Entry | None = None
 
+    @property
+    def vote(self) -> bool:
+        return self.entry is not None
+
 
 def plan(question: Question, configured_voters: int) -> Plan:
     """Several choices are all shown, so nobody votes; one choice is voted on where a vote can say something.

@@ -149,6 +149,12 @@ def test_choices_voters_and_agent() -> None:
     assert (asked.chat.model, asked.choices, asked.voters, asked.agent) == ("local-swarm-agent", 4, 5, True)
 
 
+def test_how_sure_calls_must_be_is_asked_for_only_if_the_client_does() -> None:
+    assert translated({"swarm": {"min_argument_logprob": 0.0}}).min_argument_logprob == 0.0
+    for asked in ({}, {"swarm": {"voters": 5}}):
+        assert not translated(asked).HasField("min_argument_logprob")
+
+
 def test_more_choices_than_there_are_slots_are_refused() -> None:
     assert translated({"n": 2}, most=2).choices == 2
     with pytest.raises(SwarmError) as refused:
