@@ -6,7 +6,7 @@ SWARM := $(BIN)/swarm
 
 .DEFAULT_GOAL := help
 .PHONY: help setup setup-dev up down status logs config opencode test test-unit test-e2e bench lint format lock \
-        fuzz-worker soak tool-calls tool-formats eval-model train-model clean
+        fuzz-worker soak tool-calls tool-formats strategies eval-model train-model clean
 
 help: ## Show the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -62,6 +62,10 @@ tool-calls: setup-dev ## Tool calls there and back, and odd outputs (EXAMPLES=10
 	@SWARM_TOOL_CALLS_EXAMPLES=$(or $(EXAMPLES),10000) SWARM_TOOL_CALLS_FUZZ=$(or $(OUTPUTS),1000000) \
 	  $(BIN)/python -m pytest tests/conformance/test_tool_call_round_trips.py \
 	  tests/conformance/test_tool_call_fuzz.py $(ARGS)
+
+strategies: setup-dev ## Drawn elections for every strategy, new ones each time (EXAMPLES=5000 each)
+	@SWARM_STRATEGY_EXAMPLES=$(or $(EXAMPLES),5000) $(BIN)/python -m pytest tests/conformance/test_strategies.py \
+	  --timeout 3600 $(ARGS)
 
 tool-formats: setup-dev ## Write the page of tool-call formats anew from what the tests find
 	@$(BIN)/python -m tests.conformance.tool_call_matrix

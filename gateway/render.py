@@ -40,6 +40,12 @@ def swarm_object(reader: AnswerReader) -> dict[str, Any]:
             "quorum": ballots.quorum,
             "decided": ballots.decided,
             "round": ballots.round,
+            "early_stop": ballots.early_stop,
+            "candidates": ballots.candidates,
+            "clusters": ballots.clusters,
+            "agreement": _number(ballots.agreement),
+            "confidence": _number(ballots.confidence),
+            "lost_workers": list(ballots.lost_workers),
             "generated_tokens": ballots.generated_tokens,
             "ballots": [_ballot(ballot) for ballot in ballots.ballots],
         }
@@ -52,7 +58,16 @@ def swarm_headers(reader: AnswerReader) -> dict[str, str]:
     """The same in short, for an answer whose headers wait for its end."""
     if (ballots := reader.ballots) is None:
         return {}
-    headers = {"x-swarm-strategy": ballots.strategy, "x-swarm-decided": str(ballots.decided).lower()}
+    headers = {
+        "x-swarm-strategy": ballots.strategy,
+        "x-swarm-decided": str(ballots.decided).lower(),
+        "x-swarm-candidates": str(ballots.candidates),
+        "x-swarm-clusters": str(ballots.clusters),
+        "x-swarm-agreement": f"{ballots.agreement:.3f}",
+        "x-swarm-confidence": f"{ballots.confidence:.3f}",
+        "x-swarm-lost-workers": str(len(ballots.lost_workers)),
+        "x-swarm-generated-tokens": str(ballots.generated_tokens),
+    }
     if ballots.HasField("call_checks"):
         headers["x-swarm-tool-calls"] = "invalid" if ballots.call_checks.invalid else "retried"
     return headers
@@ -83,6 +98,8 @@ def _ballot(ballot: pb.Ballot) -> dict[str, Any]:
         "weight": _number(ballot.weight),
         "mean_logprob": _number(ballot.mean_logprob),
         "won": ballot.won,
+        "kind": ballot.kind,
+        "tokens": ballot.tokens,
     }
 
 

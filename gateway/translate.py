@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 
 from gateway.schemas import messages as openai
-from gateway.schemas.chat import ChatCompletionRequest, NamedToolChoice
+from gateway.schemas.chat import ChatCompletionRequest, NamedToolChoice, SwarmOptions
 from gateway.schemas.rules import RESPONSE_SCHEMA, schema_text
 from services.common.chat import (
     ChatRequest,
@@ -28,6 +28,7 @@ AGENT_MODEL = "local-swarm-agent"
 
 # As llama.cpp has it: the first line of a grammar in Lark's notation.
 _LARK = "%llguidance"
+_STRATEGY = "x-swarm-strategy"
 _SESSION = re.compile(r"[\x21-\x7e]{1,256}")
 
 
@@ -65,11 +66,15 @@ def decide_request(
         parent_session_id=_session(headers, "x-parent-session-id"),
         response_format=_response_format(request),
     )
+    asked = request.swarm or SwarmOptions()
     return pb.DecideRequest(
         chat=request_to_proto(chat),
         choices=choices,
-        voters=(request.swarm.voters or 0) if request.swarm else 0,
+        voters=asked.voters or 0,
         agent=request.model == AGENT_MODEL,
+        strategy=headers.get(_STRATEGY, "").strip() if asked.strategy is None else asked.strategy,
+        early_stop=asked.early_stop or "",
+        min_argument_logprob=asked.min_argument_logprob,
     )
 
 

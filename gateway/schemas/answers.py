@@ -89,6 +89,8 @@ class Ballot(Strict):
     weight: float | None
     mean_logprob: float | None
     won: bool
+    kind: str
+    tokens: int
 
 
 class InvalidCall(Strict):
@@ -109,13 +111,23 @@ class CallChecks(Strict):
 
 
 class Decided(Strict):
-    """Who answered; the rest is there when there was a vote, `tool_calls` when a call did not fit at once."""
+    """Who answered; the rest is there when there was a vote, `tool_calls` when a call did not fit at once.
+
+    `clusters`: different answers. `agreement`: the share of the voters that gave this one. `confidence`: the
+    geometric mean of the winning votes' token probabilities, as their workers told them.
+    """
 
     worker: str
     strategy: str = ""
     quorum: int = 0
     decided: bool = False
     round: int = 0
+    early_stop: str = ""
+    candidates: int = 0
+    clusters: int = 0
+    agreement: float | None = 0.0
+    confidence: float | None = 0.0
+    lost_workers: tuple[str, ...] = ()
     generated_tokens: int = 0
     ballots: tuple[Ballot, ...] = ()
     tool_calls: CallChecks | None = None

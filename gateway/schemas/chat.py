@@ -98,6 +98,17 @@ class SwarmOptions(Strict):
     """This swarm's own extension, `extra_body={"swarm": {…}}` in OpenAI's SDK."""
 
     voters: Annotated[int, Field(ge=1, le=32)] | None = None
+    strategy: Annotated[str, Field(max_length=64)] | None = Field(
+        default=None,
+        description="how the candidates' answers become one; wins over the header x-swarm-strategy",
+    )
+    early_stop: Annotated[str, Field(max_length=64)] | None = Field(
+        default=None, description="'lossless', or 'beta_95' and 'unanimous_w', which are not safe"
+    )
+    min_argument_logprob: Annotated[float, Field(ge=-1000, le=0)] | None = Field(
+        default=None,
+        description="natural logarithm: votes for tool calls count from this mean per argument token on",
+    )
 
 
 Stop = Annotated[str, Field(min_length=1)]

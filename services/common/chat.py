@@ -215,13 +215,18 @@ class ToolCallEnded:
 
 @dataclass(frozen=True, slots=True)
 class CandidateFinished:
-    """`logprob_sum` is the sum of natural logarithms over the candidate's sampled tokens."""
+    """`logprob_sum` is the sum of natural logarithms over the candidate's sampled tokens.
+
+    `argument_logprob`: the lowest mean over a window of tokens inside its tool calls; None: not told, or no
+    calls.
+    """
 
     candidate: int
     reason: FinishReason
     completion_tokens: int
     reasoning_tokens: int = 0
     logprob_sum: float = 0.0
+    argument_logprob: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

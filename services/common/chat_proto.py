@@ -301,6 +301,7 @@ def event_to_proto(event: ChatEvent) -> pb.ChatEvent:
                     completion_tokens=event.completion_tokens,
                     reasoning_tokens=event.reasoning_tokens,
                     logprob_sum=event.logprob_sum,
+                    argument_logprob=event.argument_logprob,
                 ),
             )
         case Accepted():
@@ -359,6 +360,7 @@ def event_from_proto(message: pb.ChatEvent) -> ChatEvent:
                 finished.completion_tokens,
                 finished.reasoning_tokens,
                 finished.logprob_sum,
+                finished.argument_logprob if finished.HasField("argument_logprob") else None,
             )
         case "accepted":
             accepted = message.accepted

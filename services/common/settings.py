@@ -15,9 +15,13 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from services.common.errors import invalid
+from services.common.option_text import pairs_of, share_of
 
 ENVIRONMENT_PREFIX = "SWARM_"
 CONFIG_VARIABLE = "SWARM_CONFIG"
+
+# Of tool calls, from the lowest on.
+RISKS = ("reading", "writing", "destructive")
 
 ServiceName = Literal["gateway", "tool_server", "consensus", "discovery", "worker"]
 
@@ -99,6 +103,26 @@ class Settings(BaseModel):
 
     request_timeout: float = Field(600.0, gt=0, description="longest life of one request")
     round_timeout: float = Field(120.0, gt=0, description="longest wait for all votes after the leader ended")
+    quorum_reading: str = Field(
+        "2/3", description="share of all candidates that must agree on calls that only read, above 1/2"
+    )
+    quorum_writing: str = Field("4/5", description="the same for calls that write, and for unknown tools")
+    quorum_destructive: str = Field(
+        "4/5", description="the same for calls that delete, run commands or reach the network"
+    )
+    tool_risks: str = Field(
+        "",
+        description="risks of tools that you know better, first match: name=reading, mcp_*=writing, "
+        "x=destructive",
+    )
+    vote_policy: str = Field(
+        "",
+        description="whether a vote may pass destructive calls, first match: delete*=no; all others: yes",
+    )
+    not_acting: str = Field(
+        "description",
+        description="arguments that do not act and are not compared, name or tool.name, with commas between",
+    )
     agent_steps: int = Field(12, ge=1, le=100, description="model turns of one local-swarm-agent request")
     heartbeat: float = Field(5.0, gt=0, description="pause after which a waiting stream sends a comment")
     drain: float = Field(10.0, ge=0, description="how long a stopping service finishes what it has begun")
@@ -131,6 +155,24 @@ class Settings(BaseModel):
         # The services run in another folder than the one the user stands in.
         if value.endswith(".gguf") and not value.startswith("hf:"):
             return str(Path(value).expanduser().resolve())
+        return value
+
+    @field_validator("quorum_reading", "quorum_writing", "quorum_destructive", mode="after")
+    @classmethod
+    def _share(cls, value: str) -> str:
+        share_of(value)
+        return value
+
+    @field_validator("tool_risks", mode="after")
+    @classmethod
+    def _risks(cls, value: str) -> str:
+        pairs_of(value, RISKS)
+        return value
+
+    @field_validator("vote_policy", mode="after")
+    @classmethod
+    def _policy(cls, value: str) -> str:
+        pairs_of(value, ("yes", "no"))
         return value
 
     @field_validator("host", mode="after")

@@ -6,6 +6,7 @@ from google.protobuf.message import Message
 
 from services.common.chat_proto import event_to_proto, request_from_proto
 from services.consensus.events import Ballots, CallChecks, DecideEvent, Heartbeat, Question
+from services.consensus.history import Decision
 from services.consensus.routing import AGENT
 from swarm.consensus.v1 import consensus_pb2 as pb
 
@@ -21,6 +22,11 @@ def question_from_proto(message: pb.DecideRequest) -> Question:
         choices=message.choices or 1,
         voters=message.voters,
         agent=message.agent or chat.model == AGENT,
+        strategy=message.strategy,
+        early_stop=message.early_stop,
+        min_argument_logprob=(
+            message.min_argument_logprob if message.HasField("min_argument_logprob") else None
+        ),
     )
 
 
@@ -32,6 +38,16 @@ def decide_event_to_proto(event: DecideEvent) -> pb.DecideEvent:
             return pb.DecideEvent(heartbeat=pb.Heartbeat(waiting_for=waiting_for))
         case _:
             return pb.DecideEvent(choice=event.choice, chat=event_to_proto(event.event))
+
+
+def decision_to_proto(decision: Decision) -> pb.Decision:
+    return pb.Decision(
+        request_id=decision.request_id,
+        model=decision.model,
+        asked_unix=decision.asked_unix,
+        seconds=decision.seconds,
+        ballots=_ballots_to_proto(decision.ballots),
+    )
 
 
 def add_status(total: Message, status: Message) -> None:
@@ -61,10 +77,18 @@ def _ballots_to_proto(ballots: Ballots) -> pb.Ballots:
                 weight=ballot.weight,
                 mean_logprob=ballot.mean_logprob,
                 won=ballot.won,
+                kind=ballot.kind,
+                tokens=ballot.tokens,
             )
             for ballot in ballots.ballots
         ],
         call_checks=_checks_to_proto(ballots.call_checks) if ballots.call_checks else None,
+        candidates=len(ballots.ballots),
+        clusters=ballots.clusters,
+        agreement=ballots.agreement,
+        confidence=ballots.confidence,
+        lost_workers=ballots.lost_workers,
+        early_stop=ballots.early_stop,
     )
 
 

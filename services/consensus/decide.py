@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from services.common.chat import ChatRequest
 from services.common.errors import Reason, SwarmError
@@ -14,24 +14,43 @@ from services.consensus.direct import Direct
 from services.consensus.election import Election
 from services.consensus.events import DecideEvent, Question
 from services.consensus.fanout import Fanout
-from services.consensus.plan import Plan, plan
+from services.consensus.plan import Plan, offers_tools, plan
 from services.consensus.ports import Directory, Worker
 from services.consensus.pulse import Pulse
 from services.consensus.routing import Route, Share, route, spread
-from services.consensus.strategies.tool_vote import ToolVote
+from services.consensus.strategies.catalogue import LOSSLESS, Entry, build
+from services.consensus.strategies.quorum import Quorums
+from services.consensus.terms import Terms, check_floor
+from services.consensus.voting import Manner
 
 # How long a request waits for a worker that is listed and just being restarted, in seconds.
 _GRACE = 10.0
 _ATTEMPTS = 3
 
 
+# The weight of a vote by model id and worker name.
+Weigh = Callable[[str, str], float]
+
+
+def alike(_model: str, _worker: str) -> float:
+    """Every vote weighs the same."""
+    return 1.0
+
+
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """The settings that a decision needs; times in seconds."""
+    """The settings that a decision needs; times in seconds. `quorums`: what a call needs to win.
+
+    `weigh`: what a vote counts, by model id and worker name, in log-odds of its accuracy; for a worker of
+    which nothing is known, the prior.
+    """
 
     voters: int
     round_timeout: float
     heartbeat: float
+    quorums: Quorums = field(default_factory=Quorums)
+    terms: Terms = field(default_factory=Terms)
+    weigh: Weigh = alike
 
 
 class Decider:
@@ -47,14 +66,21 @@ class Decider:
         Raises SwarmError; before the first event for whatever is wrong with the request or the workers.
         """
         planned = plan(question, self._rules.voters)
-        toolbox = Toolbox(question.chat.tools)
+        floor = question.min_argument_logprob
+        check_floor(floor, planned.vote, offers_tools(question.chat))
+        terms = replace(self._rules.terms, min_argument_logprob=floor)
+        if not planned.vote:
+            # Nobody's vote can be refused: who runs the tools has a policy too.
+            terms = replace(terms, policy=())
+        toolbox = Toolbox(question.chat.tools, terms, question.chat.messages)
         begun = False
         until = min(deadline, asyncio.get_running_loop().time() + _GRACE)
         for attempt in range(1, _ATTEMPTS + 1):
             found = await self._route(question, until)
             chat = replace(question.chat, model=found.model)
             try:
-                async with aclosing(self._attempt(chat, planned, found, toolbox, deadline)) as events:
+                attempt_events = self._attempt(chat, planned, question.early_stop, found, toolbox, deadline)
+                async with aclosing(attempt_events) as events:
                     async for event in events:
                         begun = True
                         yield event
@@ -65,21 +91,39 @@ class Decider:
                 if begun or error.reason is not Reason.UNAVAILABLE or attempt == _ATTEMPTS:
                     raise
 
+    def _election(
+        self, chat: ChatRequest, planned: Plan, entry: Entry, stop: str, toolbox: Toolbox, pulse: Pulse
+    ) -> Election:
+        rules = self._rules
+        return Election(
+            chat=chat,
+            voters=planned.candidates,
+            workers=lambda: route(chat.model, self._directory.workers(), chat.session_id).workers,
+            toolbox=toolbox,
+            strategy=build(entry.name, stop, rules.quorums),
+            last_strategy=build(entry.name, stop, rules.quorums, takes_invalid=True),
+            pulse=pulse,
+            round_timeout=rules.round_timeout,
+            manner=Manner(
+                shows=not entry.sees_all,
+                windows=entry.windows,
+                weigh=lambda worker: rules.weigh(chat.model, worker),
+                early_stop=stop or LOSSLESS,
+            ),
+        )
+
     async def _attempt(
-        self, chat: ChatRequest, planned: Plan, found: Route[Worker], toolbox: Toolbox, deadline: float
+        self,
+        chat: ChatRequest,
+        planned: Plan,
+        stop: str,
+        found: Route[Worker],
+        toolbox: Toolbox,
+        deadline: float,
     ) -> AsyncGenerator[DecideEvent, None]:
         pulse = Pulse(self._rules.heartbeat)
-        if planned.vote:
-            election = Election(
-                chat=chat,
-                voters=planned.candidates,
-                workers=lambda: route(chat.model, self._directory.workers(), chat.session_id).workers,
-                toolbox=toolbox,
-                strategy=ToolVote(),
-                last_strategy=ToolVote(takes_invalid=True),
-                pulse=pulse,
-                round_timeout=self._rules.round_timeout,
-            )
+        if planned.entry is not None:
+            election = self._election(chat, planned, planned.entry, stop, toolbox, pulse)
             async with aclosing(election.events(deadline)) as events:
                 async for event in events:
                     yield event

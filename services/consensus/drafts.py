@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from statistics import fmean
 
 from services.common.chat import (
     CandidateFinished,
@@ -18,8 +20,14 @@ from services.common.chat import (
     ToolCallStarted,
 )
 from services.common.text import shorten
-from services.consensus.canonical import InvalidCallError, Toolbox, key_as_written
+from services.consensus.answers import answer_key, final_answer
+from services.consensus.canonical import InvalidCallError, Proposal, Toolbox
 from services.consensus.strategies.base import Kind, Vote
+from services.consensus.strategies.risk import Risk
+
+# Tokens: about a sentence. The longer the window, the less a single odd word matters.
+WINDOW = 32
+_SUMMARY = 400
 
 CandidateEvent = (
     ContentDelta
@@ -95,6 +103,11 @@ class Draft:
         if self._content:
             yield ContentDelta(0, before + self.content)
 
+    def thought(self) -> Iterator[ReasoningDelta]:
+        """The reasoning so far as choice 0."""
+        if self._reasoning:
+            yield ReasoningDelta(0, self.reasoning)
+
     @property
     def calling(self) -> bool:
         """A tool call has begun, so its prose before the call is complete."""
@@ -142,23 +155,74 @@ class Draft:
         done = self.finished
         return done.logprob_sum / done.completion_tokens if done and done.completion_tokens else 0.0
 
-    def vote(self, toolbox: Toolbox) -> Vote:
-        """The vote of a candidate that has finished; one that has not is lost."""
-        kind, key, summary = self._meaning(toolbox)
-        return Vote(self.candidate, self.worker, kind, key, summary, 1.0, self.mean_logprob)
+    @property
+    def _argument_logprob(self) -> float:
+        """The lowest mean over the tokens of its calls; of all its tokens where the worker told no such."""
+        told = self.finished.argument_logprob if self.finished else None
+        return self.mean_logprob if told is None else told
 
-    def _meaning(self, toolbox: Toolbox) -> tuple[Kind, str, str]:
+    @property
+    def least_logprob(self) -> float:
+        """The lowest mean over a window of tokens: of its calls where it makes some, else `WINDOW` of
+        its content; `mean_logprob` where such were not told.
+        """
+        if self.calling:
+            return self._argument_logprob
+        values = [token.logprob for token in self._logprobs]
+        if not values:
+            return self.mean_logprob
+        width = min(WINDOW, len(values))
+        return min(fmean(values[at : at + width]) for at in range(len(values) - width + 1))
+
+    def vote(self, toolbox: Toolbox, compare_words: bool = False) -> Vote:
+        """The vote of a candidate that has finished; one that has not is lost.
+
+        `compare_words`: answers in words agree when their final answers do; otherwise all of them agree.
+        """
+        kind, said = self._meaning(toolbox)
+        if compare_words and kind is Kind.WORDS:
+            summary = shorten(final_answer(self.content), _SUMMARY)
+            said = Proposal(answer_key(self.content), summary, Risk.READING)
+        return Vote(
+            candidate=self.candidate,
+            worker=self.worker,
+            kind=kind,
+            key=said.key,
+            summary=said.summary,
+            mean_logprob=_logprob(self.mean_logprob),
+            least_logprob=_logprob(self.least_logprob),
+            text=self.content,
+            risk=said.risk,
+            tokens=self.tokens if self.finished else 0,
+        )
+
+    def _meaning(self, toolbox: Toolbox) -> tuple[Kind, Proposal]:
         if self.finished is None:
-            return Kind.LOST, "", "lost"
+            return Kind.LOST, _nothing("lost")
         if not self._calls:
-            return Kind.WORDS, "", "text"
+            return Kind.WORDS, _nothing("text")
         if self.cut_off:
-            return Kind.CUT_OFF, "", "cut off within a tool call"
+            return Kind.CUT_OFF, _nothing("cut off within a tool call")
         calls = self.calls
         if len(calls) < len(self._calls):
-            return Kind.INVALID, "", "invalid: a tool call was begun and not completed"
+            return Kind.INVALID, _nothing("invalid: a tool call was begun and not completed")
         try:
             proposal = toolbox.canonical(calls)
         except InvalidCallError as error:
-            return Kind.INVALID, key_as_written(calls), f"invalid: {shorten(str(error), 300)}"
-        return Kind.CALLS, proposal.key, proposal.summary
+            return Kind.INVALID, toolbox.as_written(calls, f"invalid: {shorten(str(error), 300)}")
+        objection = toolbox.terms.objection(
+            [call.name for call in calls], proposal.risk, self._argument_logprob
+        )
+        if objection is not None:
+            return Kind.INVALID, _nothing(f"{objection}: {proposal.summary}")
+        return Kind.CALLS, proposal
+
+
+def _nothing(summary: str) -> Proposal:
+    """A vote for no calls at all."""
+    return Proposal("", summary, Risk.READING)
+
+
+def _logprob(told: float) -> float:
+    """What is no logarithm of a probability is none to be sure of, and has no place in an order."""
+    return told if told <= 0 else -math.inf

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import chain
 
 import structlog
 
-from services.common.chat import CandidateFinished, ChatEvent, ChatRequest
+from services.common.chat import CandidateFinished, ChatEvent, ChatRequest, TokenLogprobs
 from services.common.errors import SwarmError
 from services.consensus.ballots import ballots, disagreement
 from services.consensus.canonical import Toolbox
@@ -20,7 +21,7 @@ from services.consensus.pulse import Pulse
 from services.consensus.routing import spread
 from services.consensus.second_chance import checks, correction, faults, worth_asking
 from services.consensus.strategies.base import Kind, State, Strategy, Verdict, spokesman
-from services.consensus.voting import Round
+from services.consensus.voting import TOOL_VOTE, Manner, Round
 
 ROUNDS = 2
 
@@ -32,7 +33,8 @@ class Election:
     """`workers` gives those that serve the request's model, the one to lead first, anew for each round.
 
     `last_strategy` decides the last round, after which nobody is asked again.
-    `round_timeout` in seconds bounds the wait for votes once a round's leader has ended.
+    `round_timeout` in seconds bounds the wait for votes once a round's leader has ended. `manner`: how the
+    strategies want their votes taken.
     """
 
     chat: ChatRequest
@@ -43,6 +45,7 @@ class Election:
     last_strategy: Strategy
     pulse: Pulse
     round_timeout: float
+    manner: Manner = TOOL_VOTE
 
     async def events(self, deadline: float) -> AsyncGenerator[DecideEvent, None]:
         """`deadline` is in the loop's time. Raises SwarmError only out of the first round."""
@@ -68,6 +71,8 @@ class Election:
 
         finished: CandidateFinished | None = None
         for said in self._answer(held, hindrance):
+            if isinstance(said, TokenLogprobs) and self.chat.sampling.top_logprobs is None:
+                continue  # asked for by the strategy only
             finished = said if isinstance(said, CandidateFinished) else None
             yield Spoken(0, said)
         assert finished is not None, "an answer ends with CandidateFinished"
@@ -78,10 +83,15 @@ class Election:
             len(held),
             sum(each.generated for each in held),
             self._checks(held[-1], corrected),
+            [worker for each in held for worker in each.lost_workers],
+            self.manner.early_stop,
         )
         yield Spoken(0, held[0].usage(finished.completion_tokens, finished.reasoning_tokens))
 
     def _ask(self, chat: ChatRequest, held: Sequence[Round], deadline: float) -> Fanout:
+        sampling = chat.sampling
+        if self.manner.windows and sampling.top_logprobs is None:
+            chat = replace(chat, sampling=replace(sampling, top_logprobs=0))
         known = self.workers()
         failed = frozenset[str]().union(*(each.failed for each in held))
         workers = [worker for worker in known if worker.id not in failed] or known
@@ -90,7 +100,8 @@ class Election:
 
     def _round(self, fanout: Fanout, held: Sequence[Round]) -> Round:
         strategy = self.last_strategy if len(held) == ROUNDS - 1 else self.strategy
-        return Round(fanout, strategy, self.toolbox, self.pulse, self.round_timeout, live=not held)
+        live = not held
+        return Round(fanout, strategy, self.toolbox, self.pulse, self.round_timeout, live, self.manner)
 
     def _corrected(self, lost: Round) -> ChatRequest | None:
         """What to ask instead of the same again, if most of the voters made calls that fit no schema."""
@@ -112,7 +123,10 @@ class Election:
     def _answer(self, held: Sequence[Round], hindrance: str) -> Iterator[ChatEvent]:
         shown, last = held[0].shown, held[-1]
         if last.verdict.state is State.WON and last.verdict.kind is not None:
-            speaker = spokesman(last.verdict, last.votes, last.leader)
-            return closing(last.verdict.kind, last.drafts[speaker], shown)
+            speaker = last.drafts[spokesman(last.verdict, last.votes, last.leader)]
+            rest = closing(last.verdict.kind, speaker, shown)
+            # What led to an answer that was held back is told before it; else the leader's was told already.
+            thought = () if self.manner.shows else speaker.thought()
+            return chain(thought, rest)
         votes = [vote for each in held for vote in each.votes]
         return closing_words(disagreement(votes, len(held), last.verdict.quorum, hindrance), shown)

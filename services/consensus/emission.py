@@ -31,7 +31,8 @@ def closing(kind: Kind, speaker: Draft, shown: Draft | None) -> Iterator[Candida
         reason = FinishReason.TOOL_CALLS
     else:
         reason = FinishReason.LENGTH if speaker.cut_off else FinishReason.STOP
-    yield _finished(reason, [speaker] if shown in (None, speaker) else [speaker, shown])
+    emitted = [speaker] if shown in (None, speaker) else [speaker, shown]
+    yield _finished(reason, emitted, speaker if reason is FinishReason.TOOL_CALLS else None)
 
 
 def closing_words(text: str, shown: Draft | None) -> Iterator[ChatEvent]:
@@ -40,12 +41,13 @@ def closing_words(text: str, shown: Draft | None) -> Iterator[ChatEvent]:
     yield _finished(FinishReason.STOP, [shown] if shown else [])
 
 
-def _finished(reason: FinishReason, emitted: list[Draft]) -> CandidateFinished:
-    """Counts each draft of which the client sees something, once."""
+def _finished(reason: FinishReason, emitted: list[Draft], calling: Draft | None = None) -> CandidateFinished:
+    """Counts each draft of which the client sees something, once. `calling`: whose calls are given."""
     return CandidateFinished(
         candidate=0,
         reason=reason,
         completion_tokens=sum(draft.tokens for draft in emitted),
         reasoning_tokens=sum(draft.reasoning_tokens for draft in emitted),
         logprob_sum=sum(draft.finished.logprob_sum for draft in emitted if draft.finished),
+        argument_logprob=calling.finished.argument_logprob if calling and calling.finished else None,
     )

@@ -12,13 +12,19 @@ class Question:
     """One request to decide.
 
     `choices` answers are wanted (OpenAI's `n`); `voters` candidates vote on a single answer, 0: as
-    configured. `chat.candidates` is ignored. `agent`: the swarm runs the tools itself.
+    configured. `chat.candidates` is ignored. `agent`: the swarm runs the tools itself. `strategy` and
+    `early_stop` are names of the catalogue's; empty: chosen here, and lossless.
+    `min_argument_logprob`: the least mean log-probability per token of its arguments with which a vote for a
+    call counts; None: any.
     """
 
     chat: ChatRequest
     choices: int = 1
     voters: int = 0
     agent: bool = False
+    strategy: str = ""
+    early_stop: str = ""
+    min_argument_logprob: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +37,7 @@ class Spoken:
 
 @dataclass(frozen=True, slots=True)
 class Ballot:
-    """One candidate's vote as people see it. `key` is empty unless the vote was for tool calls."""
+    """One candidate's vote as people see it. `key` is empty for words, unless answers were compared."""
 
     worker: str
     candidate: int
@@ -40,6 +46,8 @@ class Ballot:
     weight: float
     mean_logprob: float
     won: bool
+    kind: str = ""
+    tokens: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +84,10 @@ class Ballots:
 
     `generated_tokens` counts all candidates of all rounds. A candidate that was cancelled never says its
     count: the pieces of text that had arrived from it are counted instead, one token each.
+    `clusters`: different answers in the last round. `agreement`: the share of its voters that voted for
+    what won, 1 where nobody had to agree. `confidence`: the geometric mean of the winning votes' token
+    probabilities, as told by their workers. `lost_workers` did not vote in time. `early_stop`: the rule to
+    stop early by.
     """
 
     strategy: str
@@ -85,6 +97,11 @@ class Ballots:
     ballots: tuple[Ballot, ...]
     generated_tokens: int
     call_checks: CallChecks = ALL_FITTED
+    clusters: int = 0
+    agreement: float = 0.0
+    confidence: float = 0.0
+    lost_workers: tuple[str, ...] = ()
+    early_stop: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""How many candidates a question gets, and whether they vote. Pure."""
+"""How many candidates a question gets, and how they vote. Pure."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from services.common.chat import ChatRequest, Sampling, ToolChoiceMode
 from services.common.errors import invalid
 from services.consensus.events import Question
+from services.consensus.strategies.catalogue import CATALOGUE, Entry, check_stop, find
 
 # Choices and voters of one request, at most; the workers' slots are the real limit.
 LIMIT = 32
@@ -14,23 +15,39 @@ LIMIT = 32
 
 @dataclass(frozen=True, slots=True)
 class Plan:
+    """`entry`: the strategy by which the candidates vote; None: every one is an answer of its own."""
+
     candidates: int
-    vote: bool
+    entry: Entry | None = None
+
+    @property
+    def vote(self) -> bool:
+        return self.entry is not None
 
 
 def plan(question: Question, configured_voters: int) -> Plan:
     """Several choices are all shown, so nobody votes; one choice is voted on where a vote can say something.
 
-    Raises SwarmError INVALID_FIELD for a number out of range.
+    A strategy that is asked for by name votes on words too. With greedy sampling there is one candidate even
+    then, because all would be the same.
+    Raises SwarmError INVALID_FIELD for a number out of range or a name that is not known.
     """
     _check("n", question.choices, least=1)
     _check("voters", question.voters, least=0)
+    entry = find(question.strategy)
+    check_stop(question.early_stop)
     if question.choices > 1:
-        return Plan(question.choices, vote=False)
-    if greedy(question.chat.sampling):
-        return Plan(1, vote=False)
-    voters = question.voters or (configured_voters if offers_tools(question.chat) else 1)
-    return Plan(voters, vote=voters > 1)
+        if entry is not None and entry.votes:
+            raise invalid(
+                "swarm.strategy",
+                f"The strategy {entry.name!r} gives one answer; it cannot be asked for n > 1.",
+            )
+        return Plan(question.choices)
+    if greedy(question.chat.sampling) or (entry is not None and not entry.votes):
+        return Plan(1)
+    voted = entry is not None or offers_tools(question.chat)
+    voters = question.voters or (configured_voters if voted else 1)
+    return Plan(voters, (entry or CATALOGUE["tool_vote"]) if voters > 1 else None)
 
 
 def greedy(sampling: Sampling) -> bool:

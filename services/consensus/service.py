@@ -8,11 +8,14 @@ from contextlib import asynccontextmanager
 
 from services.common.errors import SwarmError
 from services.common.membership import keep_registered
+from services.common.option_text import share_of
 from services.common.server import ServiceServer
 from services.common.settings import Settings
 from services.consensus.decide import Decider, Rules
 from services.consensus.members import Members
 from services.consensus.servicer import ConsensusServicer, SwarmAsWorker
+from services.consensus.strategies.quorum import Quorums
+from services.consensus.terms import terms_from
 from swarm.consensus.v1 import consensus_pb2_grpc
 from swarm.discovery.v1 import discovery_pb2
 from swarm.inference.v1 import inference_pb2_grpc
@@ -30,7 +33,17 @@ async def running(
     """
     discovery = discovery or settings.address("discovery")
     members = Members(discovery, settle=settings.lease_renew)
-    rules = Rules(settings.instances, settings.round_timeout, settings.heartbeat)
+    rules = Rules(
+        settings.instances,
+        settings.round_timeout,
+        settings.heartbeat,
+        Quorums(
+            share_of(settings.quorum_reading),
+            share_of(settings.quorum_writing),
+            share_of(settings.quorum_destructive),
+        ),
+        terms_from(settings.not_acting, settings.tool_risks, settings.vote_policy),
+    )
     decider = Decider(members, rules)
     server = ServiceServer("consensus", address or settings.address("consensus"), settings.drain)
     consensus_pb2_grpc.add_ConsensusServiceServicer_to_server(

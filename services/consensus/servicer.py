@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from contextlib import aclosing
 from typing import Any
@@ -15,9 +16,15 @@ from services.common.errors import Reason, SwarmError
 from services.common.logging import request_id
 from services.common.settings import Settings
 from services.consensus.agent import Agent
-from services.consensus.convert import add_status, decide_event_to_proto, question_from_proto
+from services.consensus.convert import (
+    add_status,
+    decide_event_to_proto,
+    decision_to_proto,
+    question_from_proto,
+)
 from services.consensus.decide import Decider
 from services.consensus.events import Question, Spoken
+from services.consensus.history import History
 from services.consensus.members import Members
 from services.consensus.routing import AGENT, AUTO, listed
 from swarm.consensus.v1 import consensus_pb2, consensus_pb2_grpc
@@ -31,6 +38,7 @@ class ConsensusServicer(consensus_pb2_grpc.ConsensusServiceServicer):
         self._members = members
         self._decider = decider
         self._settings = settings
+        self._history = History(time.time)
 
     async def Decide(
         self, request: consensus_pb2.DecideRequest, context: ServicerContext[Any, Any]
@@ -48,9 +56,15 @@ class ConsensusServicer(consensus_pb2_grpc.ConsensusServiceServicer):
             events = agent.events(question, until)
         else:
             events = self._decider.decide(question, until)
-        async with aclosing(events) as open_events:
+        async with aclosing(self._history.noting(events, request_id.get())) as open_events:
             async for event in open_events:
                 yield decide_event_to_proto(event)
+
+    async def ListDecisions(
+        self, request: consensus_pb2.ListDecisionsRequest, context: ServicerContext[Any, Any]
+    ) -> consensus_pb2.ListDecisionsResponse:
+        latest = self._history.latest(request.limit)
+        return consensus_pb2.ListDecisionsResponse(decisions=[decision_to_proto(each) for each in latest])
 
     async def ListModels(
         self, request: consensus_pb2.ListModelsRequest, context: ServicerContext[Any, Any]

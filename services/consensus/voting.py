@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Iterator
-from dataclasses import replace
+from collections.abc import AsyncGenerator, Callable, Iterator
+from dataclasses import dataclass, replace
 
 from services.common.chat import (
     Accepted,
@@ -28,6 +28,30 @@ from services.consensus.strategies.base import Kind, State, Strategy, Verdict, V
 _USAGE_PATIENCE = 1.0
 
 
+@dataclass(frozen=True, slots=True)
+class Manner:
+    """How a strategy wants its votes taken.
+
+    `shows`: the leader's prose streams; otherwise nothing is shown before the vote has ended, and all is said
+    then. `windows`: the workers tell the tokens' log-probabilities. `weigh` gives a worker's weight by its
+    name. `early_stop` is the rule's name.
+    """
+
+    shows: bool = True
+    windows: bool = False
+    weigh: Callable[[str], float] = lambda _worker: 1.0
+    early_stop: str = "lossless"
+
+    @property
+    def compares(self) -> bool:
+        """Answers in words are told apart."""
+        # Where the leader's prose is shown already, other words are no alternative.
+        return not self.shows
+
+
+TOOL_VOTE = Manner()
+
+
 class Round:
     """Run `events` to its end, then read the results.
 
@@ -43,14 +67,19 @@ class Round:
         pulse: Pulse,
         round_timeout: float,
         live: bool,
+        manner: Manner = TOOL_VOTE,
     ) -> None:
-        """`live`: stream the leader's prose. `round_timeout` bounds the wait for votes after the leader."""
+        """`live`: it is the first round, which says that the request is accepted, and streams the leader's
+        prose if `manner` does. `round_timeout` bounds the wait for votes after the leader.
+        """
         self._fanout = fanout
         self._strategy = strategy
         self._toolbox = toolbox
         self._pulse = pulse
         self._round_timeout = round_timeout
         self._live = live
+        self._shows = live and manner.shows
+        self._manner = manner
         self._announced = not live
         self._prompt_tokens = 0
         self._polls_close: float | None = None
@@ -81,6 +110,11 @@ class Round:
     def failed(self) -> frozenset[str]:
         """The ids of the workers that did not hold out."""
         return frozenset(lane.worker.id for lane in self._fanout.lanes if lane.lost is not None)
+
+    @property
+    def lost_workers(self) -> tuple[str, ...]:
+        """The names of those that did not vote, other than because the vote was decided."""
+        return tuple(vote.worker for _, vote in sorted(self._cast.items()) if vote.kind is Kind.LOST)
 
     @property
     def generated(self) -> int:
@@ -148,10 +182,11 @@ class Round:
         draft = self.drafts[event.candidate]
         draft.add(event)
         leading = event.candidate == self.leader
-        if leading and self._live and isinstance(event, ContentDelta | ReasoningDelta | TokenLogprobs):
+        if leading and self._shows and isinstance(event, ContentDelta | ReasoningDelta | TokenLogprobs):
             yield self._spoken(draft, event)
         if draft.finished is not None:
-            self._vote(draft.vote(self._toolbox))
+            vote = draft.vote(self._toolbox, self._manner.compares)
+            self._vote(replace(vote, weight=self._manner.weigh(vote.worker)))
             if leading:
                 self._bound_the_wait()
 
@@ -181,11 +216,11 @@ class Round:
         draft = self.drafts[self.leader]
         if draft.finished is not None:
             self._bound_the_wait()
-        if not self._live:
-            return
-        yield from self._announce(self.leading)
-        for event in draft.said():
-            yield self._spoken(draft, event)
+        if self._live:
+            yield from self._announce(self.leading)
+        if self._shows:
+            for event in draft.said():
+                yield self._spoken(draft, event)
 
     def _can_lead(self, candidate: int) -> bool:
         """It is not lost, nor was it stopped in the middle because the vote was decided."""

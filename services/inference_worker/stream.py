@@ -18,6 +18,7 @@ from services.common.chat import (
     ToolCallStarted,
     Usage,
 )
+from services.inference_worker.argument_logprobs import ArgumentLogprobs
 from services.inference_worker.chat.machine import PushMachine
 from services.inference_worker.engine.jobs import (
     Ended,
@@ -155,6 +156,7 @@ class _Answer:
         self._machine = machine
         self._forced = forced
         self._logprobs = logprobs
+        self._of_arguments = ArgumentLogprobs()
         self.completion_tokens = 0
         self.reasoning_tokens = 0
 
@@ -177,6 +179,8 @@ class _Answer:
         if output.finish is not None:
             held, reason = self._machine.finish(cut_off=output.finish is Finish.LENGTH)
             events += held
+        if output.sampled is not None:
+            self._of_arguments.add(output.sampled.logprob, events)
         if self._logprobs is not None:
             events = self._logprobs.weave(output.sampled, events)
         if reason is not None:
@@ -187,6 +191,7 @@ class _Answer:
                     self.completion_tokens,
                     self.reasoning_tokens,
                     output.logprob_sum,
+                    self._of_arguments.least(),
                 )
             )
         return events

@@ -41,6 +41,8 @@ def request(
     voters: int = 0,
     agent: bool = False,
     session_id: str = "s",
+    strategy: str = "",
+    early_stop: str = "",
     **sampling: Any,
 ) -> consensus_pb2.DecideRequest:
     chat = ChatRequest(
@@ -51,7 +53,12 @@ def request(
         session_id=session_id,
     )
     return consensus_pb2.DecideRequest(
-        chat=request_to_proto(chat), choices=choices, voters=voters, agent=agent
+        chat=request_to_proto(chat),
+        choices=choices,
+        voters=voters,
+        agent=agent,
+        strategy=strategy,
+        early_stop=early_stop,
     )
 
 

@@ -90,10 +90,10 @@ class TestVote:
         assert answer.usage.completion_tokens == 1
 
     async def test_without_quorum_a_second_round_with_fresh_seeds_decides(self, tmp_path: Path) -> None:
-        worker = FakeWorker("Zeus").script(bash("a"), bash("b"), bash("c"))
-        worker.script(bash("d"), bash("e", call_id="agreed"), bash("e", logprob=-9.0))
+        worker = FakeWorker("Zeus").script(bash("ls a"), bash("ls b"), bash("ls c"))
+        worker.script(bash("ls d"), bash("pwd", call_id="agreed"), bash("pwd", logprob=-9.0))
         answer = await ask(tmp_path, worker, seed=100)
-        assert answer.calls() == [("agreed", "bash", '{"command": "e"}')]
+        assert answer.calls() == [("agreed", "bash", '{"command": "pwd"}')]
         assert [request.sampling.seed for request in worker.requests] == [100, 103]
         assert (answer.ballots.round, answer.ballots.decided) == (2, True)
         assert [ballot.candidate for ballot in answer.ballots.ballots] == list(range(6))

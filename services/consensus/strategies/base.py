@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
 
+from services.consensus.strategies.risk import Risk
+
 
 class Kind(StrEnum):
     """What a candidate's answer amounts to."""
@@ -32,7 +34,8 @@ class Vote:
     `key` is empty unless `kind` is CALLS, INVALID with calls that are complete, or WORDS where answers are
     compared. `weight` comes from verified outcomes. `text` is the content without its reasoning, `tokens`
     what was generated for all of it. `mean_logprob` is per token, natural logarithm; `least_logprob` is the
-    lowest mean over a window of tokens, and equals `mean_logprob` where no windows were told.
+    lowest mean over a window of tokens, and equals `mean_logprob` where no windows were told. `risk` is that
+    of the calls, the highest unless told; votes of equal `key` are of equal risk.
     """
 
     candidate: int
@@ -45,6 +48,7 @@ class Vote:
     least_logprob: float = 0.0
     text: str = ""
     tokens: int = 0
+    risk: Risk = Risk.DESTRUCTIVE
 
 
 class State(StrEnum):
@@ -80,7 +84,7 @@ QuorumRule = Callable[[int, Vote | None], int]
 
 
 def two_thirds(voters: int, _vote: Vote | None = None) -> int:
-    """The quorum for every call. Quorums by risk will be another rule in its place."""
+    """The same quorum for every call; `quorum.py` has the rule by risk."""
     return -(-2 * voters // 3)
 
 

@@ -20,7 +20,7 @@ class ToolVote:
     name = "tool_vote"
 
     def __init__(self, quorum: QuorumRule = two_thirds, takes_invalid: bool = False) -> None:
-        """`quorum` must always ask for more than half, or two calls could win.
+        """`quorum` must always ask for more than half, or two calls could win, and the same of equal votes.
 
         `takes_invalid`: equal calls that no offered tool accepts win like any others. The model was told
         and wrote them again, so the client shall have them as they are.
@@ -48,7 +48,12 @@ class ToolVote:
         )
         majority = voters // 2 + 1
         unseen = outstanding >= min(least, majority)
-        return Verdict(State.OPEN if reachable or unseen else State.SPLIT, least)
+        if reachable or unseen:
+            return Verdict(State.OPEN, least)
+        # For people: what the proposal came short of that had the most votes.
+        calls = [cluster for (kind, _), cluster in clusters.items() if kind in _CALLING]
+        first = max(calls, key=lambda each: (len(each), self._needed(voters, each[0])), default=None)
+        return Verdict(State.SPLIT, least if first is None else self._needed(voters, first[0]))
 
     def _needed(self, voters: int, vote: Vote) -> int:
         return self._quorum(voters, vote) if vote.kind in _CALLING else voters // 2 + 1

@@ -92,7 +92,15 @@ events = st.one_of(
     st.builds(chat.ToolCallStarted, small, small, text, text),
     st.builds(chat.ToolCallArguments, small, small, text),
     st.builds(chat.ToolCallEnded, small, small),
-    st.builds(chat.CandidateFinished, small, st.sampled_from(chat.FinishReason), small, small, number),
+    st.builds(
+        chat.CandidateFinished,
+        small,
+        st.sampled_from(chat.FinishReason),
+        small,
+        small,
+        number,
+        st.none() | number,
+    ),
     st.builds(chat.Usage, small, small, small, small),
 )
 

@@ -30,6 +30,11 @@ def test_each_source_overrules_the_one_before(tmp_path: Path) -> None:
         ({"SWARM_HOST": "0.0.0.0"}, "host"),
         ({"SWARM_SANDBOX": "maybe"}, "sandbox"),
         ({"SWARM_SPECULATION": "always"}, "speculation"),
+        ({"SWARM_QUORUM_READING": "1/2"}, "quorum_reading"),
+        ({"SWARM_QUORUM_WRITING": "most"}, "quorum_writing"),
+        ({"SWARM_QUORUM_DESTRUCTIVE": "5/4"}, "quorum_destructive"),
+        ({"SWARM_TOOL_RISKS": "deploy=safe"}, "tool_risks"),
+        ({"SWARM_VOTE_POLICY": "deploy"}, "vote_policy"),
     ],
 )
 def test_a_wrong_value_is_named_with_its_origin(environ: dict[str, str], word: str) -> None:

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import math
+
+import pytest
+
 from services.consensus.ballots import ballots, disagreement, unanimous
+from services.consensus.events import CallChecks
 from services.consensus.strategies.base import Kind, State, Verdict, Vote
 
 CAST = [
@@ -38,3 +43,28 @@ def test_the_disagreement_names_and_counts_the_proposals() -> None:
     for line in ('- 2 × bash {"command": "ls"}', "- 2 × an answer in words", "- 2 × lost"):
         assert line in text
     assert "could not be held: The queue is full." in text
+
+
+def test_agreement_and_clusters_are_those_of_the_last_round() -> None:
+    first = [Vote(0, "Zeus", Kind.CALLS, "a"), Vote(1, "Hera", Kind.CALLS, "b"), Vote(2, "Ares", Kind.LOST)]
+    second = [
+        Vote(3, "Zeus", Kind.CALLS, "c", mean_logprob=-1.0, tokens=1),
+        Vote(4, "Hera", Kind.CALLS, "c", mean_logprob=-2.0, tokens=3),
+        Vote(5, "Ares", Kind.LOST),
+    ]
+    won = Verdict(State.WON, 2, Kind.CALLS, "c", (3, 4))
+    told = ballots(
+        "majority", won, [*second, *first], 2, 9, lost_workers=["Ares", "Ares"], early_stop="beta_95"
+    )
+    assert (told.clusters, told.agreement) == (1, 2 / 3)
+    assert told.confidence == pytest.approx(math.exp(-7 / 4))
+    assert (told.lost_workers, told.early_stop) == (("Ares",), "beta_95")
+    assert [each.kind for each in told.ballots][-1] == "lost"
+    split = ballots("majority", Verdict(State.SPLIT, 2), first, 1, 9)
+    assert (split.clusters, split.agreement, split.confidence) == (2, 0, 0)
+
+
+def test_where_nobody_votes_there_is_nothing_to_agree_on() -> None:
+    cast = [Vote(each, "Zeus", Kind.WORDS, tokens=1) for each in range(4)]
+    told = unanimous("best_worker", cast, 4, superseded=[0], checks=CallChecks(retried=True))
+    assert (told.agreement, told.clusters) == (1, 3)

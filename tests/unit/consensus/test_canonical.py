@@ -9,9 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.common.chat import Tool, ToolCall
+from services.common.chat import Message, Role, Tool, ToolCall
 from services.common.errors import Reason, SwarmError
 from services.consensus.canonical import InvalidCallError, Toolbox, key_as_written
+from services.consensus.strategies.risk import Risk
 
 BASH = {
     "type": "object",
@@ -210,3 +211,97 @@ class TestAsWritten:
     def test_what_is_no_json_is_equal_by_its_text(self) -> None:
         assert self.key("{oops") == self.key("{oops")
         assert len({self.key("{oops"), self.key("{oops "), self.key('"{oops"'), self.key("[")}) == 4
+
+
+FILE_TOOLS = {
+    "edit": ["filePath", "oldString", "newString", "replaceAll"],
+    "write": ["filePath", "content"],
+    "read": ["filePath"],
+    "bash": ["command"],
+    "fetch": ["path"],
+}
+LISTING = (
+    "<path>/w/a.py</path>\n<type>file</type>\n<content>\n1: a\n2: b\n3: c\n\n(End of file - total 3 lines)\n"
+    "</content>"
+)
+READ = (
+    Message(Role.ASSISTANT, tool_calls=(ToolCall("r", "read", '{"filePath": "a.py"}'),)),
+    Message(Role.TOOL, LISTING, tool_call_id="r"),
+)
+
+
+class TestEdits:
+    def key(self, *calls: tuple[str, dict[str, Any]], known: bool = True) -> str:
+        tools = [
+            Tool(name, "", json.dumps({"properties": {each: {} for each in names}}))
+            for name, names in FILE_TOOLS.items()
+        ]
+        box = Toolbox(tools, messages=READ if known else ())
+        return box.canonical([ToolCall("c", name, json.dumps(given)) for name, given in calls]).key
+
+    def edit(self, old: str, new: str, path: str = "a.py", **more: Any) -> tuple[str, dict[str, Any]]:
+        return "edit", {"filePath": path, "oldString": old, "newString": new, **more}
+
+    def test_where_the_file_is_known_edits_are_the_text_that_comes_of_them(self) -> None:
+        narrow, wide = self.edit("b", "X"), self.edit("a\nb\nc", "a\nX\nc", "./a.py")
+        assert self.key(narrow) == self.key(wide)
+        assert self.key(narrow) != self.key(self.edit("b", "Y"))
+        assert self.key(narrow) == self.key(self.edit("b", "X", replaceAll=True))
+
+    def test_where_it_is_not_only_equal_words_are_equal(self) -> None:
+        narrow, wide = self.edit("b", "X"), self.edit("a\nb\nc", "a\nX\nc")
+        assert self.key(narrow, known=False) != self.key(wide, known=False)
+        assert self.key(self.edit("b", "X", "b.py")) != self.key(self.edit("a\nb\nc", "a\nX\nc", "b.py"))
+        assert self.key(narrow, known=False) == self.key(self.edit("b", "X", "./a.py"), known=False)
+        assert self.key(narrow, known=False) == self.key(self.edit("b", "X", replaceAll=False), known=False)
+        assert self.key(narrow, known=False) != self.key(self.edit("b", "X", replaceAll=True), known=False)
+
+    def test_the_same_text_by_another_path_is_another_edit(self) -> None:
+        assert self.key(self.edit("b", "X")) != self.key(self.edit("b", "X", "/w/a.py"))
+
+    @pytest.mark.parametrize(
+        "before",
+        [("bash", {"command": "make"}), ("edit", {"filePath": "a.py", "oldString": "c", "newString": "d"})],
+    )
+    def test_behind_a_call_that_may_change_the_file_it_is_known_no_more(
+        self, before: tuple[str, dict[str, Any]]
+    ) -> None:
+        narrow, wide = self.edit("b", "X"), self.edit("a\nb", "a\nX")
+        assert self.key(before, narrow) != self.key(before, wide)
+        assert self.key(("bash", {"command": "ls"}), narrow) == self.key(("bash", {"command": "ls"}), wide)
+
+    def test_edits_that_fail_are_equal_only_by_their_words(self) -> None:
+        assert self.key(self.edit("x", "X")) != self.key(self.edit("y", "X"))
+
+    def test_a_written_file_counts_to_the_last_newline(self) -> None:
+        one = ("write", {"filePath": "./a", "content": "x\n"})
+        assert self.key(one) == self.key(("write", {"filePath": "a", "content": "x\n"}))
+        assert self.key(one) != self.key(("write", {"filePath": "a", "content": "x"}))
+
+    def test_what_a_path_is_to_another_tool_nobody_knows(self) -> None:
+        assert self.key(("fetch", {"path": "./a"})) != self.key(("fetch", {"path": "a"}))
+
+    def test_no_call_can_be_written_that_is_taken_for_an_edits_result(self) -> None:
+        free = Toolbox([Tool("edit")], messages=READ)
+        forged = json.dumps({"edited": "a.py", "result": ["a\nX\nc", "a\nX\nc\n"]})
+        real = json.dumps(self.edit("b", "X")[1])
+        keys = {free.canonical([ToolCall("c", "edit", each)]).key for each in (forged, real)}
+        assert len(keys) == 2
+
+
+class TestRisk:
+    def test_of_several_calls_the_highest_counts(self) -> None:
+        box = Toolbox([Tool("read"), Tool("write"), Tool("bash")])
+        read, write = ToolCall("1", "read", "{}"), ToolCall("2", "write", "{}")
+        rm = ToolCall("3", "bash", '{"command": "rm a"}')
+        assert box.canonical([read]).risk is Risk.READING
+        assert box.canonical([read, write]).risk is Risk.WRITING
+        assert box.canonical([rm, read]).risk is Risk.DESTRUCTIVE
+
+    @pytest.mark.parametrize("command", ["ls", "rm a"])
+    def test_what_does_not_act_does_not_change_it(self, command: str) -> None:
+        one, other = (
+            TOOLS.canonical([ToolCall("c", "bash", json.dumps({"command": command, **more}))])
+            for more in ({}, {"description": "x"})
+        )
+        assert (one.key, one.risk) == (other.key, other.risk)

@@ -31,7 +31,10 @@ from services.consensus.canonical import Toolbox
 from services.consensus.election import Election
 from services.consensus.events import Ballots, DecideEvent, Spoken
 from services.consensus.pulse import Pulse
+from services.consensus.strategies.mbr import Mbr
+from services.consensus.strategies.plurality import WeightedMajority
 from services.consensus.strategies.tool_vote import ToolVote
+from services.consensus.voting import Manner
 
 FULL = SwarmError(Reason.QUEUE_FULL, "The queue is full.")
 Step = ChatEvent | asyncio.Event | SwarmError
@@ -328,3 +331,53 @@ async def test_a_worker_that_answers_without_accepting_is_lost() -> None:
         with pytest.raises(SwarmError, match="without accepting the request") as caught:
             _ = [event async for event in election(2, worker)]
     assert caught.value.reason is Reason.WORKER_LOST
+
+
+async def test_where_nothing_is_shown_a_lost_leader_takes_nothing_with_it() -> None:
+    late = asyncio.Event()
+    leading = Worker(
+        "leading", [accepted(), ContentDelta(0, "Half"), late, SwarmError(Reason.WORKER_LOST, "")]
+    )
+    others = [Worker(name, [accepted(name), *words(0, "Same."), usage()]) for name in "ab"]
+    spare = Worker("spare", [accepted("spare"), *words(0, "Other."), usage()])
+    loop = asyncio.get_running_loop()
+    hidden = Election(
+        chat=ChatRequest("tiny", (Message(Role.USER, "go"),)),
+        voters=3,
+        workers=lambda: (leading, *others, spare),
+        toolbox=Toolbox([]),
+        strategy=Mbr(),
+        last_strategy=Mbr(takes_invalid=True),
+        pulse=Pulse(60.0),
+        round_timeout=60.0,
+        manner=Manner(shows=False),
+    )
+    async with aclosing(hidden.events(loop.time() + 5.0)) as events:
+        assert isinstance((await anext(events)), Spoken)
+        late.set()
+        rest = [event async for event in events]
+    assert text(rest) == "Same."
+    (told,) = [event for event in rest if isinstance(event, Ballots)]
+    # It began anew elsewhere, for the client had seen nothing of it.
+    assert [each.worker for each in told.ballots] == ["spare", "a", "b"]
+    assert [each.won for each in told.ballots] == [False, True, True]
+
+
+async def test_votes_weigh_what_their_workers_have_earned() -> None:
+    workers = [Worker(name, [accepted(name), *words(0, f"answer: {name}"), usage()]) for name in "abc"]
+    loop = asyncio.get_running_loop()
+    weighed = Election(
+        chat=ChatRequest("tiny", (Message(Role.USER, "go"),)),
+        voters=3,
+        workers=lambda: workers,
+        toolbox=Toolbox([]),
+        strategy=WeightedMajority(),
+        last_strategy=WeightedMajority(takes_invalid=True),
+        pulse=Pulse(60.0),
+        round_timeout=60.0,
+        manner=Manner(shows=False, weigh={"a": 0.4, "b": 2.0, "c": -1.0}.__getitem__),
+    )
+    events = [event async for event in weighed.events(loop.time() + 5.0)]
+    assert text(events) == "answer: b"
+    (told,) = [event for event in events if isinstance(event, Ballots)]
+    assert [each.weight for each in told.ballots] == [0.4, 2.0, -1.0]

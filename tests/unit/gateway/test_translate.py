@@ -149,6 +149,12 @@ def test_choices_voters_and_agent() -> None:
     assert (asked.chat.model, asked.choices, asked.voters, asked.agent) == ("local-swarm-agent", 4, 5, True)
 
 
+def test_how_sure_calls_must_be_is_asked_for_only_if_the_client_does() -> None:
+    assert translated({"swarm": {"min_argument_logprob": 0.0}}).min_argument_logprob == 0.0
+    for asked in ({}, {"swarm": {"voters": 5}}):
+        assert not translated(asked).HasField("min_argument_logprob")
+
+
 def test_more_choices_than_there_are_slots_are_refused() -> None:
     assert translated({"n": 2}, most=2).choices == 2
     with pytest.raises(SwarmError) as refused:
@@ -208,3 +214,14 @@ def test_strict_tools_arrive_as_such() -> None:
     strict = {"type": "function", "function": {**TOOL["function"], "name": "strict", "strict": True}}
     chat = request_from_proto(translated({"tools": [TOOL, strict]}).chat)
     assert [tool.strict for tool in chat.tools] == [False, True]
+
+
+def test_the_body_says_how_to_decide_and_wins_over_the_header() -> None:
+    chosen = {"swarm": {"strategy": "mbr", "voters": 5, "early_stop": "beta_95"}}
+    header = {"x-swarm-strategy": " majority "}
+    asked = translated(chosen, header)
+    assert (asked.strategy, asked.voters, asked.early_stop) == ("mbr", 5, "beta_95")
+    assert translated({}, header).strategy == "majority"
+    assert translated({"swarm": {"voters": 5}}, header).strategy == "majority"
+    assert translated({"swarm": {"strategy": ""}}, header).strategy == ""
+    assert translated({}).strategy == translated({}).early_stop == ""

@@ -132,6 +132,12 @@ class TestEvents:
         assert events[-1] == Usage(len(prompt), 0, len(CALL) + 1, 0)
         assert not any(isinstance(each, ContentDelta) for each in events)
 
+    async def test_how_sure_a_call_is_is_told_at_its_end(self) -> None:
+        with working({"[assistant] ": f"Well. {CALL}"}) as worker:
+            assert finish(await ask(worker, asking())).argument_logprob == -0.25
+        with working({"[assistant] ": "Well."}) as worker:
+            assert finish(await ask(worker, asking())).argument_logprob is None
+
     async def test_reasoning_is_counted(self) -> None:
         with working({"[assistant] ": "<think>hm</think>yes"}) as worker:
             events = await ask(worker, asking())

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
+from random import Random
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from services.consensus.strategies.base import Kind, State, Verdict, Vote, spokesman, two_thirds
+from services.consensus.strategies.quorum import Quorums
+from services.consensus.strategies.risk import Risk
 from services.consensus.strategies.tool_vote import ToolVote
 
 KINDS = {
@@ -132,6 +137,79 @@ def test_a_rule_by_risk_takes_the_place_of_the_quorum() -> None:
     assert strategy.decide(votes("BBA"), 3).state is State.SPLIT
     assert strategy.decide(votes("BB"), 3).state is State.OPEN
     assert strategy.decide(votes("BBB"), 3).quorum == 3
+
+
+RISKS = {"R": Risk.READING, "S": Risk.READING, "W": Risk.WRITING, "V": Risk.WRITING, "D": Risk.DESTRUCTIVE}
+
+
+class TestByRisk:
+    """Reading (R, S), writing (W, V) and destructive (D) calls with the quorums of their classes."""
+
+    def decide(self, letters: str, voters: int | None = None, quorums: Quorums | None = None) -> Verdict:
+        cast = [
+            Vote(number, "Zeus", Kind.CALLS, f"key of {letter}", risk=RISKS[letter])
+            if letter in RISKS
+            else Vote(number, "Zeus", *KINDS[letter])
+            for number, letter in enumerate(letters)
+        ]
+        return ToolVote(quorums or Quorums()).decide(cast, voters or len(letters))
+
+    @pytest.mark.parametrize(
+        ("letters", "winners"),
+        [
+            ("RRl", (0, 1)),
+            ("WWW", (0, 1, 2)),
+            ("DDD", (0, 1, 2)),
+            ("RRRRS", (0, 1, 2, 3)),
+            ("WWWWi", (0, 1, 2, 3)),
+            ("DDDDw", (0, 1, 2, 3)),
+        ],
+    )
+    def test_who_wins(self, letters: str, winners: tuple[int, ...]) -> None:
+        verdict = self.decide(letters)
+        assert (verdict.state, verdict.winners) == (State.WON, winners)
+
+    @pytest.mark.parametrize("letters", ["WWl", "WWV", "DDi", "RRRSS", "WWWVV", "DDDwl", "RSl"])
+    def test_who_does_not(self, letters: str) -> None:
+        assert self.decide(letters).state is State.SPLIT
+
+    def test_what_came_short_says_how_many_it_needed(self) -> None:
+        assert self.decide("WWR").quorum == 3
+        assert self.decide("RSw").quorum == 2
+        assert self.decide("WWWW", 5).quorum == 4
+
+    quorums = st.builds(
+        Quorums, *[st.sampled_from([Fraction(51, 100), Fraction(2, 3), Fraction(4, 5), Fraction(1)])] * 3
+    )
+    letters = st.text(alphabet="RSWVDwcil", min_size=1, max_size=32)
+
+    @given(letters, st.integers(0, 32), quorums)
+    def test_stopping_early_loses_nothing(self, letters: str, cut: int, quorums: Quorums) -> None:
+        early, full = self.decide(letters[:cut], len(letters), quorums), self.decide(letters, None, quorums)
+        assert full.state is not State.OPEN
+        if early.state is not State.OPEN:
+            assert (early.state, early.kind, early.key) == (full.state, full.kind, full.key)
+
+    @given(letters, quorums, st.integers(0, 31), st.sampled_from("li"))
+    def test_a_lost_vote_never_lowers_the_quorum(
+        self, letters: str, quorums: Quorums, place: int, loss: str
+    ) -> None:
+        place %= len(letters)
+        verdict = self.decide(letters[:place] + loss + letters[place + 1 :], None, quorums)
+        if verdict.kind is Kind.CALLS:
+            risk = RISKS[verdict.key[-1]]
+            assert len(verdict.winners) >= quorums.needed(len(letters), risk)
+
+    @given(letters, quorums, st.randoms(use_true_random=False))
+    def test_the_order_of_votes_does_not_matter(self, letters: str, quorums: Quorums, random: Random) -> None:
+        shuffled = "".join(random.sample(letters, len(letters)))
+        one, other = self.decide(letters, None, quorums), self.decide(shuffled, None, quorums)
+        assert (one.state, one.kind, one.key, one.quorum) == (
+            other.state,
+            other.kind,
+            other.key,
+            other.quorum,
+        )
 
 
 WITH_INVALID = {**KINDS, "I": (Kind.INVALID, "key of I"), "J": (Kind.INVALID, "key of J")}
