@@ -23,6 +23,7 @@ from services.consensus.evaluation.population import Population
 from services.consensus.evaluation.rules import LIVE, SUBJECTS
 
 _ITEMS = {True: 1_000, False: 10_000}
+_VOTERS = 5
 _LIVE_ITEMS = {True: 10, False: 200}
 # Seeds of different runs never meet: there are fewer cells than this, first and second measurements together.
 _SEEDS = 10_000_000
@@ -62,7 +63,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _run(quick: bool, items: int, seed: int, folder: Path, started: float) -> int:
     console = Console(highlight=False, width=None if sys.stdout.isatty() else _WIDTH)
     cells = grid.quick() if quick else grid.full()
-    walked = [cell for cell in grid.quick() if not (cell.liars and cell.loss)]
+    walked = [cell for cell in grid.quick() if cell.voters == _VOTERS and not (cell.liars and cell.loss)]
     live_items = _LIVE_ITEMS[quick]
     columns = (TextColumn("{task.description:<24}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=console) as progress:
@@ -104,7 +105,7 @@ def _findings(cells: Sequence[Population], items: int, seed: int, tick: Callable
 
 async def _odd(cells: Sequence[Population], items: int, seed: int, tick: Callable[[], None]) -> list[str]:
     found: list[str] = []
-    async with voters(cells[0].voters) as decider:
+    async with voters(_VOTERS) as decider:
         for place, cell in enumerate(cells):
             method = SUBJECTS[LIVE].method(cell)
             found += await differences(decider, cell, method, items, seed * _SEEDS + place, tick)

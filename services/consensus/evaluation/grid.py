@@ -20,6 +20,7 @@ class Trouble:
     loss: float = 0.0
     liars: int = 0
     length_bias: float = 0.0
+    voters: int = 5
 
 
 # What befalls the voters beside their errors.
@@ -27,6 +28,8 @@ TROUBLES: Mapping[str, Trouble] = {
     "none": Trouble(),
     "losses": Trouble(loss=0.15),
     "a liar": Trouble(liars=1),
+    # Ties are common here, and the liar comes first.
+    "a liar in four": Trouble(liars=1, voters=4),
     "length bias": Trouble(length_bias=0.8),
     "all of it": Trouble(0.15, 1, 0.8),
 }
@@ -45,7 +48,7 @@ def quick() -> list[Population]:
 
 def trouble_of(population: Population) -> str:
     """Its name in TROUBLES, or its figures."""
-    found = Trouble(population.loss, population.liars, population.length_bias)
+    found = Trouble(population.loss, population.liars, population.length_bias, population.voters)
     return next((name for name, trouble in TROUBLES.items() if trouble == found), str(found))
 
 
@@ -55,6 +58,7 @@ def _cell(name: str, accuracy: float, correlation: float, collision: float) -> P
         accuracy,
         correlation,
         collision,
+        voters=trouble.voters,
         liars=trouble.liars,
         loss=trouble.loss,
         length_bias=trouble.length_bias,
