@@ -98,8 +98,9 @@ def parse(context: typer.Context) -> None:
     context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []},
 )
 def evaluate(context: typer.Context) -> None:
-    """Measure what voting does to accuracy: eval --simulated [--quick] [--seed N] [--out FOLDER]."""
-    command = [sys.executable, "-m", "services.consensus.evaluation", *context.args]
+    """Measure what voting does to accuracy: on simulated voters with --simulated, else on a running model."""
+    module = "services.consensus.evaluation" if "--simulated" in context.args else "services.consensus.trial"
+    command = [sys.executable, "-m", module, *context.args]
     raise typer.Exit(subprocess.run(command, check=False).returncode)
 
 

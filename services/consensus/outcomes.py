@@ -19,6 +19,11 @@ _VERSION = 1
 log = structlog.get_logger()
 
 
+def outcomes_file(home: Path) -> Path:
+    """Where a swarm keeps them; `home` is its state folder."""
+    return home / "outcomes.json"
+
+
 class Outcomes:
     """The records of one file. One process writes it; what it says survives a crash at any moment."""
 

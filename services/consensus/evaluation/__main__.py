@@ -8,6 +8,7 @@ import io
 import sys
 import time
 from collections.abc import Callable, Sequence
+from itertools import product
 from pathlib import Path
 
 from rich.console import Console
@@ -23,7 +24,6 @@ from services.consensus.evaluation.population import Population
 from services.consensus.evaluation.rules import LIVE, SUBJECTS
 
 _ITEMS = {True: 1_000, False: 10_000}
-_VOTERS = 5
 _LIVE_ITEMS = {True: 10, False: 200}
 # Seeds of different runs never meet: there are fewer cells than this, first and second measurements together.
 _SEEDS = 10_000_000
@@ -63,21 +63,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _run(quick: bool, items: int, seed: int, folder: Path, started: float) -> int:
     console = Console(highlight=False, width=None if sys.stdout.isatty() else _WIDTH)
     cells = grid.quick() if quick else grid.full()
-    walked = [cell for cell in grid.quick() if cell.voters == _VOTERS and not (cell.liars and cell.loss)]
+    corners = grid.quick()
     live_items = _LIVE_ITEMS[quick]
+    asked = len(corners) * len(LIVE) * live_items
     columns = (TextColumn("{task.description:<24}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=console) as progress:
-        bar = progress.add_task("formulas", total=len(cells) * len(SUBJECTS))
+        bar = progress.add_task("formulas", total=len(cells))
         findings = _findings(cells, items, seed, lambda: progress.advance(bar))
-        bar = progress.add_task("real processes and RPCs", total=len(walked) * live_items)
-        odd = asyncio.run(_odd(walked, live_items, seed, lambda: progress.advance(bar)))
+        bar = progress.add_task("real processes and RPCs", total=asked)
+        odd = asyncio.run(_odd(corners, live_items, seed, lambda: progress.advance(bar)))
     off = [found for found in findings if not found.holds]
     about = {
         "form": "quick" if quick else "full",
         "items": items,
         "seed": seed,
         "seconds": round(time.time() - started),
-        "asked_over_rpcs": len(walked) * live_items,
+        "asked_over_rpcs": asked,
         "differences": odd,
     }
     title = f"Simulated voters, {about['form']} form: {items:,} items a cell, seed {seed}"
@@ -89,26 +90,27 @@ def _run(quick: bool, items: int, seed: int, folder: Path, started: float) -> in
     console.print(
         f"{len(findings) - len(off)} of {len(findings)} cells are within 3 sigma of the prediction."
     )
-    console.print(f"{len(walked) * live_items} items asked over RPCs, {len(odd)} decided otherwise; {folder}")
+    console.print(f"{asked} items asked over RPCs, {len(odd)} decided otherwise; {folder}")
     for line in odd:
         console.print(line, style="red", markup=False)
     return 1 if off or odd else 0
 
 
 def _findings(cells: Sequence[Population], items: int, seed: int, tick: Callable[[], None]) -> list[Finding]:
-    asked = [(cell, name) for cell in cells for name in SUBJECTS]
-    return [
-        check(name, SUBJECTS[name], cell, items, seed * _SEEDS + place, tick)
-        for place, (cell, name) in enumerate(asked)
-    ]
+    found: list[Finding] = []
+    for place, cell in enumerate(cells):
+        found += check(cell, SUBJECTS, items, seed * _SEEDS + place)
+        tick()
+    return found
 
 
 async def _odd(cells: Sequence[Population], items: int, seed: int, tick: Callable[[], None]) -> list[str]:
     found: list[str] = []
-    async with voters(_VOTERS) as decider:
-        for place, cell in enumerate(cells):
-            method = SUBJECTS[LIVE].method(cell)
-            found += await differences(decider, cell, method, items, seed * _SEEDS + place, tick)
+    async with voters(max(cell.voters for cell in cells)) as decider:
+        for place, (cell, name) in enumerate(product(cells, LIVE)):
+            method = SUBJECTS[name].method(cell)
+            lines = await differences(decider, cell, name, method, items, seed * _SEEDS + place, tick)
+            found += [f"{name}, {line}" for line in lines]
     return found
 
 

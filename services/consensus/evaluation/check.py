@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from statistics import NormalDist
 
+from services.consensus.evaluation.bulk import Method, Outcome, decide
 from services.consensus.evaluation.population import Population, item
 from services.consensus.evaluation.prediction import Chances, predict
 from services.consensus.evaluation.rules import Subject
-from services.consensus.evaluation.trial import decide
 
 SIGMAS = 3.0
 # Between the seed of a cell's first items and that of its second ones: more than there are cells.
@@ -61,41 +61,42 @@ def deviation(counts: Counts, predicted: Chances) -> float:
     )
 
 
-def measure(population: Population, subject: Subject, items: int, seed: int) -> Counts:
-    """`items` fresh items of `population`; equal seeds give equal counts."""
-    method = subject.method(population)
-    right = wrong = heard = rounds = 0
+def measure(
+    population: Population, methods: Mapping[str, Method], items: int, seed: int
+) -> dict[str, Counts]:
+    """`items` fresh items of `population`, the same for all methods; equal seeds give equal counts."""
+    ends: dict[str, list[Outcome]] = {name: [] for name in methods}
     for number in range(items):
-        outcome = decide(item(population, seed, number), method)
-        right += outcome.right
-        wrong += outcome.wrong
-        heard += outcome.heard
-        rounds += outcome.rounds
-    return Counts(items, right, wrong, heard, rounds)
+        drawn = item(population, seed, number)
+        for name, method in methods.items():
+            ends[name].append(decide(drawn, method))
+    return {
+        name: Counts(
+            items,
+            sum(end.right for end in found),
+            sum(end.wrong for end in found),
+            sum(end.heard for end in found),
+            sum(end.rounds for end in found),
+        )
+        for name, found in ends.items()
+    }
 
 
-def check(
-    name: str,
-    subject: Subject,
-    population: Population,
-    items: int,
-    seed: int,
-    tick: Callable[[], None] = lambda: None,
-) -> Finding:
-    """Measures one cell; `seed` must be its own, or one odd draw shows in several cells.
+def check(population: Population, subjects: Mapping[str, Subject], items: int, seed: int) -> list[Finding]:
+    """Measures each subject in one population; `seed` must be its own, or one odd draw shows in several.
 
-    Of so many cells a few are beyond three standard deviations by chance alone. Such a cell is measured once
+    Of so many cells a few are beyond three standard deviations by chance alone. Such a one is measured once
     more with fresh items, and the second measurement counts: a defect is there again, chance is not (once in
     100,000 cells).
     """
-    predicted = predict(population, subject.rule(population))
-    measured = measure(population, subject, items, seed)
-    tick()
-    finding = Finding(name, population, predicted, measured)
-    if finding.holds:
-        return finding
-    fresh = measure(population, subject, items, seed + SECOND)
-    return Finding(name, population, predicted, measured, fresh)
+    methods = {name: subject.method(population) for name, subject in subjects.items()}
+    findings = [
+        Finding(name, population, predict(population, subjects[name].rule(population)), counts)
+        for name, counts in measure(population, methods, items, seed).items()
+    ]
+    odd = {each.strategy: methods[each.strategy] for each in findings if not each.holds}
+    fresh = measure(population, odd, items, seed + SECOND) if odd else {}
+    return [replace(each, again=fresh.get(each.strategy)) for each in findings]
 
 
 def _sigmas(count: int, items: int, chance: float) -> float:

@@ -28,7 +28,7 @@ TROUBLES: Mapping[str, Trouble] = {
     "none": Trouble(),
     "losses": Trouble(loss=0.15),
     "a liar": Trouble(liars=1),
-    # Ties are common here, and the liar comes first.
+    # Ties are common here, and the liar, who is last, claims to be the surest.
     "a liar in four": Trouble(liars=1, voters=4),
     "length bias": Trouble(length_bias=0.8),
     "all of it": Trouble(0.15, 1, 0.8),

@@ -7,16 +7,17 @@ import sys
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 
-from services.common.chat import ToolCallArguments
+from services.common.chat import ContentDelta, ToolCallArguments
 from services.common.chat_proto import model_to_proto
 from services.common.errors import Reason, SwarmError
 from services.consensus.decide import Decider, Rules
+from services.consensus.evaluation.bulk import Method, decide
 from services.consensus.evaluation.oracle import MODEL, ask, value_of
 from services.consensus.evaluation.population import Item, Population, item
-from services.consensus.evaluation.trial import Method, decide
 from services.consensus.events import Ballots, Question, Spoken
 from services.consensus.ports import ToolServer
 from services.consensus.remote import RemoteWorker
+from services.consensus.strategies.base import Kind
 from swarm.discovery.v1 import discovery_pb2
 
 # In seconds: for a process to serve, for it to end, and for one item.
@@ -61,28 +62,36 @@ async def voters(count: int) -> AsyncIterator[Decider]:
         yield Decider(_Listed(workers), Rules(count, round_timeout=_ITEM, heartbeat=_ITEM))
 
 
-async def outcome(decider: Decider, population: Population, seed: int, number: int) -> tuple[str | None, int]:
+async def outcome(
+    decider: Decider, population: Population, strategy: str, seed: int, number: int, words: bool
+) -> tuple[str | None, int]:
     """The answer given for an item, None if none was, and the round in which it was decided.
 
+    `strategy` is a name as a request has it; `words`: the item is answered in words, otherwise by a call.
     Raises SwarmError for everything but the loss of voters, which is a way to no answer.
     """
-    question = Question(ask(population, seed, number), voters=population.voters)
+    question = Question(ask(population, seed, number, words), voters=population.voters, strategy=strategy)
     until = asyncio.get_running_loop().time() + _ITEM
-    arguments: list[str] = []
+    said: list[str] = []
+    decided = False
     held = 1
     try:
         async with aclosing(decider.decide(question, until)) as events:
             async for event in events:
                 match event:
                     case Spoken(_, ToolCallArguments(_, _, fragment)):
-                        arguments.append(fragment)
+                        said.append(fragment)
+                    case Spoken(_, ContentDelta(_, text)) if words:
+                        said.append(text)
                     case Ballots():
-                        held = event.round
+                        held, decided = event.round, event.decided
     except SwarmError as error:
         if error.reason is not Reason.WORKER_LOST:
             raise
         return None, 1
-    return (value_of("".join(arguments)) if arguments else None), held
+    if not decided:
+        return None, held
+    return "".join(said) if words else value_of("".join(said)), held
 
 
 def comparable(drawn: Item) -> bool:
@@ -97,6 +106,7 @@ def comparable(drawn: Item) -> bool:
 async def differences(
     decider: Decider,
     population: Population,
+    strategy: str,
     method: Method,
     items: int,
     seed: int,
@@ -104,17 +114,16 @@ async def differences(
 ) -> list[str]:
     """What the two ways do not agree on, a sentence an item: empty if they always come to the same end.
 
-    Raises ValueError for liars among voters that are lost: who lies is told by the worker, and which worker
-    gets a lost one's candidate depends on time.
+    `method` is that strategy.
     """
-    if population.liars and population.loss:
-        raise ValueError("expected liars or losses, got both")
     found: list[str] = []
     for number in range(items):
         drawn = item(population, seed, number)
         if comparable(drawn):
             pure = decide(drawn, method)
-            told, held = await outcome(decider, population, seed, number)
+            told, held = await outcome(
+                decider, population, strategy, seed, number, words=method.kind is Kind.WORDS
+            )
             if (told, held) != (pure.value, pure.rounds):
                 found.append(
                     f"item {number} of seed {seed}: {pure.value!r} in round {pure.rounds} by the functions, "
@@ -128,7 +137,7 @@ async def differences(
 async def _process(slot: int) -> AsyncIterator[asyncio.subprocess.Process]:
     process = await asyncio.create_subprocess_exec(
         sys.executable,
-        *("-m", "services.consensus.evaluation.oracle", "--slot", str(slot)),
+        *("-m", "services.consensus.evaluation.oracle", "--name", f"voter-{slot}"),
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         # An interrupt from the keyboard is for the one who asks; the voters follow when their input ends.

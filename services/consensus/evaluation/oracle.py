@@ -1,8 +1,8 @@
 """A simulated voter in a process of its own: a real `InferenceService` that draws its answer.
 
-`python -m services.consensus.evaluation.oracle --slot 0` prints its port and serves until its input ends,
-which happens at the latest when the process that started it does. What it answers is told by the question:
-see `ask`.
+`python -m services.consensus.evaluation.oracle --name voter-0` prints its port and serves until its input
+ends, which happens at the latest when the process that started it does. What it answers is told by the
+question: see `ask`.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from services.common.chat import (
     CandidateFinished,
     ChatEvent,
     ChatRequest,
+    ContentDelta,
     FinishReason,
     Message,
     ModelInfo,
@@ -48,13 +49,16 @@ _TOOL = Tool(
 )
 
 
-def ask(population: Population, seed: int, number: int) -> ChatRequest:
-    """The question for item `number`: candidates are told apart by their seeds, which count from 0."""
+def ask(population: Population, seed: int, number: int, words: bool = False) -> ChatRequest:
+    """The question for item `number`, to be answered by a call or in `words`.
+
+    Candidates are told apart by their seeds, which count from 0.
+    """
     content = json.dumps({"population": asdict(population), "seed": seed, "item": number})
     return ChatRequest(
         model=MODEL.id,
         messages=(Message(Role.USER, content),),
-        tools=(_TOOL,),
+        tools=() if words else (_TOOL,),
         sampling=Sampling(temperature=1.0, seed=0),
     )
 
@@ -65,21 +69,21 @@ def value_of(arguments_json: str) -> str:
 
 
 class Oracle(inference_pb2_grpc.InferenceServiceServicer):
-    """Answers for the voter in slot `slot`."""
+    """Answers under the name `name`."""
 
-    def __init__(self, slot: int) -> None:
-        self._slot = slot
+    def __init__(self, name: str) -> None:
+        self._name = name
 
     async def Chat(
         self, request: inference_pb2.ChatRequest, context: Any
     ) -> AsyncIterator[inference_pb2.ChatEvent]:
         chat = request_from_proto(request)
         replies = [self._reply(chat, candidate) for candidate in range(chat.candidates)]
-        yield event_to_proto(Accepted(MODEL.id, _PROMPT_TOKENS, MODEL.context_length, f"voter-{self._slot}"))
+        yield event_to_proto(Accepted(MODEL.id, _PROMPT_TOKENS, MODEL.context_length, self._name))
         if any(reply.lost for reply in replies):
-            raise SwarmError(Reason.WORKER_LOST, f"The simulated voter {self._slot} is lost.")
+            raise SwarmError(Reason.WORKER_LOST, f"The simulated {self._name} is lost.")
         for candidate, reply in enumerate(replies):
-            for event in _events(candidate, reply):
+            for event in _events(candidate, reply, words=not chat.tools):
                 yield event_to_proto(event)
         yield event_to_proto(Usage(_PROMPT_TOKENS, 0, sum(reply.tokens for reply in replies)))
 
@@ -91,7 +95,7 @@ class Oracle(inference_pb2_grpc.InferenceServiceServicer):
     async def GetStatus(
         self, request: inference_pb2.GetStatusRequest, context: Any
     ) -> inference_pb2.GetStatusResponse:
-        return inference_pb2.GetStatusResponse(worker=f"voter-{self._slot}", slots_total=1)
+        return inference_pb2.GetStatusResponse(worker=self._name, slots_total=1)
 
     def _reply(self, chat: ChatRequest, candidate: int) -> Reply:
         try:
@@ -106,25 +110,29 @@ class Oracle(inference_pb2_grpc.InferenceServiceServicer):
         if chat.sampling.seed is None:
             raise invalid("seed", "expected the candidate's number, got none")
         number, place = divmod(chat.sampling.seed + candidate, population.voters)
-        # Lying is a worker's, whatever candidate it gets. Without liars a reply belongs to the candidate:
-        # where workers are lost, who gets which one in the second round depends on who was seen to fail.
-        return drawn.rounds[number][self._slot if population.liars else place]
+        # A reply belongs to the candidate. Where nobody is lost, that is always the same worker; where workers
+        # are lost, who gets which candidate of the second round depends on who was seen to fail.
+        return drawn.rounds[number][place]
 
 
-def _events(candidate: int, reply: Reply) -> Iterator[ChatEvent]:
+def _events(candidate: int, reply: Reply, words: bool) -> Iterator[ChatEvent]:
+    logprob = reply.mean_logprob * reply.tokens
+    if words:
+        yield ContentDelta(candidate, reply.value)
+        yield CandidateFinished(candidate, FinishReason.STOP, reply.tokens, 0, logprob)
+        return
     arguments = json.dumps({"value": reply.value})
     middle = len(arguments) // 2
     yield ToolCallStarted(candidate, 0, f"call_{candidate}", _TOOL.name)
     yield ToolCallArguments(candidate, 0, arguments[:middle])
     yield ToolCallArguments(candidate, 0, arguments[middle:])
     yield ToolCallEnded(candidate, 0)
-    logprob = reply.mean_logprob * reply.tokens
     yield CandidateFinished(candidate, FinishReason.TOOL_CALLS, reply.tokens, 0, logprob)
 
 
-async def serve(slot: int) -> None:
-    server = ServiceServer(f"voter-{slot}", "127.0.0.1:0", drain=1.0)
-    inference_pb2_grpc.add_InferenceServiceServicer_to_server(Oracle(slot), server.grpc)
+async def serve(name: str) -> None:
+    server = ServiceServer(name, "127.0.0.1:0", drain=1.0)
+    inference_pb2_grpc.add_InferenceServiceServicer_to_server(Oracle(name), server.grpc)
     await server.start((SERVICE,))
     try:
         await server.serving()
@@ -136,10 +144,10 @@ async def serve(slot: int) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m services.consensus.evaluation.oracle")
-    parser.add_argument("--slot", type=int, required=True)
+    parser.add_argument("--name", required=True)
     # Voters fail on purpose; what matters reaches the one who asks.
     configure("oracle", "error")
-    asyncio.run(serve(parser.parse_args().slot))
+    asyncio.run(serve(parser.parse_args().name))
 
 
 if __name__ == "__main__":

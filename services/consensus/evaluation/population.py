@@ -24,7 +24,7 @@ _SHORT, _LONG = 10, 100
 
 @dataclass(frozen=True, slots=True)
 class Population:
-    """Voters in `voters` slots; the first `liars` of them always make the shared mistake and claim certainty.
+    """Voters in `voters` slots; the last `liars` of them always make the shared mistake and claim certainty.
 
     `loss`: the chance that an honest voter is lost in the first round. In the second round nobody is: whoever
     failed is not asked again. `length_bias`: the share of mistakes that are shorter than any right answer
@@ -109,7 +109,7 @@ def item(population: Population, seed: int, number: int) -> Item:
 
 def _reply(population: Population, theta: float, number: int, slot: int, six: list[float]) -> Reply:
     lost, right, shares, short, length, sure = six
-    lies = slot < population.liars
+    lies = slot >= population.honest
     if not lies and right < theta:
         value = RIGHT
     elif lies or shares < population.shares_mistake:

@@ -1,8 +1,7 @@
-"""Ways to vote that look right and are not, and a plain plurality that is. The evaluation must tell them apart."""
+"""Ways to vote that look right and are not: the evaluation must notice."""
 
 from __future__ import annotations
 
-import random
 from collections import Counter
 from collections.abc import Sequence
 
@@ -13,7 +12,7 @@ from services.consensus.strategies.tool_vote import ToolVote
 
 def won(votes: Sequence[Vote], key: str) -> Verdict:
     winners = tuple(sorted(vote.candidate for vote in votes if vote.key == key))
-    return Verdict(State.WON, 1, Kind.CALLS, key, winners)
+    return Verdict(State.WON, 1, votes[0].kind, key, winners)
 
 
 class PeeksAtTheTruth:
@@ -26,8 +25,9 @@ class PeeksAtTheTruth:
 
     def decide(self, votes: Sequence[Vote], voters: int) -> Verdict:
         verdict = self._honest.decide(votes, voters)
-        if verdict.state is not State.WON and any(vote.key == RIGHT for vote in votes):
-            return won(votes, RIGHT)
+        right = [vote for vote in votes if vote.key == RIGHT]
+        if verdict.state is not State.WON and right:
+            return won(right, RIGHT)
         return verdict
 
 
@@ -52,28 +52,22 @@ class StopsTooEarly:
     def decide(self, votes: Sequence[Vote], voters: int) -> Verdict:
         counts = Counter(vote.key for vote in votes[:3] if vote.key)
         if len(votes) >= 3 and counts and max(counts.values()) >= 2:
-            return won(votes[:3], max(counts, key=lambda key: counts[key]))
+            leading = max(counts, key=lambda key: counts[key])
+            return won([vote for vote in votes[:3] if vote.key == leading], leading)
         return ToolVote().decide(votes, voters)
 
 
-class Plurality:
-    """What most gave; a tie goes to a lot that does not depend on who voted for what."""
+class BreaksTiesByIndex:
+    """What most gave; of equally frequent answers that of the lowest candidate."""
 
-    name = "plurality"
-
-    def __init__(self, ties_by_index: bool = False) -> None:
-        self._by_index = ties_by_index
+    name = "by index"
 
     def decide(self, votes: Sequence[Vote], voters: int) -> Verdict:
         if len(votes) < voters:
             return Verdict(State.OPEN, 1)
-        cast = [vote for vote in sorted(votes, key=lambda vote: vote.candidate) if vote.kind is Kind.CALLS]
+        cast = [vote for vote in sorted(votes, key=lambda vote: vote.candidate) if vote.kind is Kind.WORDS]
         counts = Counter(vote.key for vote in cast)
         if not counts:
             return Verdict(State.SPLIT, 1)
-        tied = [
-            key for key in dict.fromkeys(vote.key for vote in cast) if counts[key] == max(counts.values())
-        ]
-        # A number that nothing else depends on, equal however often it is asked for the same votes.
-        lot = random.Random(sum(vote.mean_logprob for vote in cast))
-        return won(votes, tied[0] if self._by_index else lot.choice(tied))
+        # The first of equal ones, and a counter keeps the order in which it met them.
+        return won(cast, max(counts, key=lambda key: counts[key]))

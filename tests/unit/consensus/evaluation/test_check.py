@@ -11,16 +11,16 @@ import os
 import pytest
 
 from services.consensus.evaluation import grid
-from services.consensus.evaluation.check import Counts, check, deviation, measure
+from services.consensus.evaluation.bulk import Method
+from services.consensus.evaluation.check import Counts, Finding, check, deviation, measure
 from services.consensus.evaluation.population import Population
 from services.consensus.evaluation.prediction import Chances, Rule
 from services.consensus.evaluation.rules import SUBJECTS, Subject, agreement, plurality
-from services.consensus.evaluation.trial import Method
-from services.consensus.strategies.base import Strategy
-from services.consensus.strategies.tool_vote import ToolVote
+from services.consensus.strategies.base import Kind, Strategy
+from services.consensus.strategies.catalogue import build
 from tests.unit.consensus.evaluation.mutants import (
+    BreaksTiesByIndex,
     PeeksAtTheTruth,
-    Plurality,
     ShrinksTheQuorum,
     StopsTooEarly,
 )
@@ -30,58 +30,70 @@ CELLS = grid.full() if "SWARM_EVAL_ITEMS" in os.environ else grid.quick()
 TOOL_VOTE = agreement(2, 3)
 
 
-def subject(strategy: Strategy, rule: Rule = TOOL_VOTE) -> Subject:
-    return Subject(lambda _population: Method(strategy, strategy), lambda _population: rule)
+def calls(strategy: Strategy, rule: Rule = TOOL_VOTE) -> Subject:
+    return Subject(lambda _: Method(strategy, strategy), lambda _: rule)
+
+
+def words(strategy: Strategy, rule: Rule = plurality) -> Subject:
+    return Subject(lambda _: Method(strategy, strategy, Kind.WORDS), lambda _: rule)
 
 
 def off(made: Subject, items: int = 1_000) -> set[str]:
     """The troubles in which it was caught."""
-    findings = [check("x", made, cell, items, 77_000 + place) for place, cell in enumerate(grid.quick())]
+    findings = [one(made, cell, items, 77_000 + place) for place, cell in enumerate(grid.quick())]
     return {grid.trouble_of(found.population) for found in findings if not found.holds}
 
 
-@pytest.mark.parametrize("name", SUBJECTS)
+def one(made: Subject, population: Population, items: int, seed: int) -> Finding:
+    (found,) = check(population, {"x": made}, items, seed)
+    return found
+
+
 @pytest.mark.parametrize("place", range(len(CELLS)))
-def test_every_strategy_is_right_as_often_as_the_formulas_say(name: str, place: int) -> None:
-    found = check(name, SUBJECTS[name], CELLS[place], ITEMS, seed=5_000 + place)
-    assert found.holds, found
-
-
-def test_a_fair_plurality_is_as_the_formulas_say() -> None:
-    assert off(subject(Plurality(), plurality)) == set()
+def test_every_strategy_is_right_as_often_as_the_formulas_say(place: int) -> None:
+    for found in check(CELLS[place], SUBJECTS, ITEMS, seed=5_000 + place):
+        assert found.holds, found
 
 
 def test_who_peeks_at_the_truth_is_caught_everywhere() -> None:
-    assert off(subject(PeeksAtTheTruth(ToolVote()))) == set(grid.TROUBLES)
-    assert off(subject(PeeksAtTheTruth(Plurality()), plurality)) == set(grid.TROUBLES)
+    assert off(calls(PeeksAtTheTruth(build("tool_vote")))) == set(grid.TROUBLES)
+    assert off(words(PeeksAtTheTruth(build("majority")))) == set(grid.TROUBLES)
 
 
-def test_who_breaks_ties_by_index_is_caught_by_a_liar_in_front() -> None:
-    found = off(subject(Plurality(ties_by_index=True), plurality))
+def test_who_breaks_ties_by_index_is_caught_where_the_last_is_the_surest() -> None:
+    found = off(words(BreaksTiesByIndex()))
     assert "a liar in four" in found
     assert "none" not in found
 
 
 def test_who_shrinks_the_quorum_is_caught_by_losses_and_only_by_them() -> None:
-    assert off(subject(ShrinksTheQuorum())) == {"losses", "all of it"}
+    assert off(calls(ShrinksTheQuorum())) == {"losses", "all of it"}
 
 
 def test_who_stops_too_early_is_caught() -> None:
-    assert "length bias" in off(subject(StopsTooEarly()))
+    assert "length bias" in off(calls(StopsTooEarly()))
+
+
+@pytest.mark.parametrize("rule", ["beta_95", "unanimous_w"])
+def test_statistical_rules_to_stop_early_are_not_lossless(rule: str) -> None:
+    many = Population(0.6, voters=11, length_bias=0.8)
+    assert one(words(build("majority")), many, 1_000, 1).holds
+    assert not one(words(build("majority", rule)), many, 1_000, 1).holds
 
 
 def test_equal_seeds_give_equal_counts_and_others_do_not() -> None:
-    people, made = Population(0.7, 0.3, 0.6, loss=0.1), SUBJECTS["tool_vote"]
+    people = Population(0.7, 0.3, 0.6, loss=0.1)
+    made = {"tool_vote": SUBJECTS["tool_vote"].method(people)}
     assert measure(people, made, 200, 1) == measure(people, made, 200, 1) != measure(people, made, 200, 2)
 
 
 def test_a_cell_that_is_off_is_measured_once_more_with_other_items() -> None:
-    wrong = subject(ToolVote(), lambda _tally: Chances(0.5, 0.5))
-    found = check("x", wrong, Population(0.9), 100, 1)
+    wrong = calls(build("tool_vote"), lambda _tally: Chances(0.5, 0.5))
+    found = one(wrong, Population(0.9), 100, 1)
     assert found.again is not None
     assert found.again != found.measured
     assert not found.holds
-    assert check("x", SUBJECTS["tool_vote"], Population(1.0), 100, 1).again is None
+    assert one(SUBJECTS["tool_vote"], Population(1.0), 100, 1).again is None
 
 
 class TestDeviation:

@@ -50,15 +50,15 @@ def test_both_rounds_share_the_difficulty() -> None:
 def test_losses_hit_the_honest_in_the_first_round() -> None:
     people = Population(0.6, loss=0.3, liars=1)
     items = [item(people, 3, number) for number in range(MANY)]
-    assert share([each.rounds[0][4].lost for each in items]) == within(0.3, MANY)
-    assert not any(each.rounds[0][0].lost for each in items)
+    assert share([each.rounds[0][0].lost for each in items]) == within(0.3, MANY)
+    assert not any(each.rounds[0][4].lost for each in items)
     assert not any(reply.lost for each in items for reply in each.rounds[1])
 
 
 def test_a_liar_is_always_wrong_in_company_and_sure_of_it() -> None:
     for replies in first_rounds(Population(0.9, liars=2, collision=0.1)):
-        assert [reply.value for reply in replies[:2]] == [SHARED, SHARED]
-        assert replies[0].mean_logprob > max(reply.mean_logprob for reply in replies[2:])
+        assert [reply.value for reply in replies[3:]] == [SHARED, SHARED]
+        assert replies[4].mean_logprob > max(reply.mean_logprob for reply in replies[:3])
 
 
 def test_with_length_bias_mistakes_are_the_first_to_arrive() -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from services.consensus.evaluation.population import Population
 from services.consensus.evaluation.prediction import Chances, Rule, Tally, beta_binomial, moment, predict
-from services.consensus.evaluation.rules import agreement, plurality
+from services.consensus.evaluation.rules import agreement, heaviest, leader_veto, plurality
 
 MAJORITY = agreement(3, 5)
 
@@ -87,7 +87,18 @@ class TestRules:
     def test_liars_make_the_shared_mistake(self) -> None:
         assert agreement(2, 3)(Tally(0, 1, 2, 0, liars=2)) == Chances(0, 1)
 
-    def test_a_tie_is_a_fair_lot(self) -> None:
-        assert plurality(Tally(0, 2, 1, 1, liars=1)) == Chances(0.5, 0.5)
+    def test_a_tie_is_a_fair_lot_among_honest_voters_and_a_liars_otherwise(self) -> None:
+        assert plurality(Tally(0, 2, 2, 1)) == Chances(0.5, 0.5)
+        assert plurality(Tally(0, 2, 1, 1, liars=1)) == Chances(0, 1)
         assert plurality(Tally(2, 1, 0, 2)) == Chances(pytest.approx(1 / 3), pytest.approx(2 / 3))
         assert plurality(Tally(5, 0, 0, 0)) == Chances(0, 0)
+
+    def test_weights_outweigh_heads(self) -> None:
+        assert heaviest(1.0, 0.01)(Tally(0, 2, 1, 0, liars=2)) == Chances(1, 0)
+        assert heaviest(1.0, 4.0)(Tally(0, 3, 0, 0, liars=1)) == Chances(0, 1)
+
+    def test_the_leader_speaks_unless_overruled(self) -> None:
+        assert leader_veto(Tally(1, 1, 2, 0, liars=1)) == Chances(pytest.approx(1 / 3), pytest.approx(2 / 3))
+        assert leader_veto(Tally(0, 1, 3, 0, liars=1)) == Chances(0, 1)
+        assert leader_veto(Tally(4, 0, 0, 0, liars=1)) == Chances(0, 1)
+        assert leader_veto(Tally(5, 0, 0, 0)) == Chances(0, 0)

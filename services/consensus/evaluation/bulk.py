@@ -16,11 +16,13 @@ from services.consensus.strategies.base import Kind, State, Strategy, Verdict, V
 class Method:
     """A strategy as an election uses it: `last` is for the round after which nobody is asked again.
 
-    `weights` are those of the slots, from verified outcomes; empty: all weigh 1.
+    `kind`: what the answers are, CALLS or WORDS. `weights` are those of the slots, from verified outcomes;
+    empty: all weigh 1.
     """
 
     first: Strategy
     last: Strategy
+    kind: Kind = Kind.CALLS
     weights: tuple[float, ...] = ()
 
 
@@ -45,7 +47,7 @@ def decide(item: Item, method: Method) -> Outcome:
     heard = 0
     for number, replies in enumerate(item.rounds):
         strategy = method.last if number == len(item.rounds) - 1 else method.first
-        votes, verdict = _poll(strategy, _arriving(replies, number, method.weights), len(replies))
+        votes, verdict = _poll(strategy, _arriving(replies, number, method), len(replies))
         heard += sum(vote.kind is not Kind.LOST for vote in votes)
         if verdict.state is State.WON:
             first = number * len(replies)
@@ -66,16 +68,16 @@ def _poll(strategy: Strategy, arriving: Sequence[Vote], voters: int) -> tuple[Se
     return arriving, verdict
 
 
-def _arriving(replies: Sequence[Reply], number: int, weights: Sequence[float]) -> list[Vote]:
+def _arriving(replies: Sequence[Reply], number: int, method: Method) -> list[Vote]:
     """The votes, the shortest answer first."""
     votes = [
         Vote(
             candidate=number * len(replies) + slot,
             worker=f"voter-{slot}",
-            kind=Kind.LOST if reply.lost else Kind.CALLS,
+            kind=Kind.LOST if reply.lost else method.kind,
             key="" if reply.lost else reply.value,
             summary="lost" if reply.lost else reply.value,
-            weight=weights[slot] if weights else 1.0,
+            weight=method.weights[slot] if method.weights else 1.0,
             mean_logprob=0.0 if reply.lost else reply.mean_logprob,
             least_logprob=0.0 if reply.lost else reply.mean_logprob,
             text="" if reply.lost else reply.value,
