@@ -110,7 +110,7 @@ class Oracle(inference_pb2_grpc.InferenceServiceServicer):
         if chat.sampling.seed is None:
             raise invalid("seed", "expected the candidate's number, got none")
         number, place = divmod(chat.sampling.seed + candidate, population.voters)
-        # A reply belongs to the candidate. Where nobody is lost, that is always the same worker; otherwise who
+        # A reply belongs to the candidate. Where nobody is lost it is always the same worker; otherwise who
         # gets which candidate of the second round depends on who was seen to fail.
         return drawn.rounds[number][place]
 

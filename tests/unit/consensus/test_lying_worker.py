@@ -58,7 +58,7 @@ def test_the_weighted_vote_stays_within_a_point_of_the_vote_without_the_liar(col
 
 
 def test_who_told_the_truth_where_it_was_verified_half_of_the_time_keeps_little_to_lie_with() -> None:
-    # Weights know what was verified, not what is: this costs more than a plain liar, and less than no weights.
+    # Weights know what was verified, not what is: it costs more than a plain liar, yet less than no weights.
     assert 0 < loss("weighted_majority", 1.0, liar_right=0.5) < 0.3 * loss("majority", 1.0)
 
 

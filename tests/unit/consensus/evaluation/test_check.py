@@ -38,7 +38,7 @@ def words(strategy: Strategy, rule: Rule = plurality) -> Subject:
     return Subject(lambda _: Method(strategy, strategy, Kind.WORDS), lambda _: rule)
 
 
-def off(made: Subject, items: int = 1_000) -> set[str]:
+def off(made: Subject, items: int = 500) -> set[str]:
     """The troubles in which it was caught."""
     findings = [one(made, cell, items, 77_000 + place) for place, cell in enumerate(grid.quick())]
     return {grid.trouble_of(found.population) for found in findings if not found.holds}
