@@ -61,7 +61,9 @@ def as_json(findings: Sequence[Finding], about: Mapping[str, Any]) -> str:
     return json.dumps({"about": about, "rows": rows}, indent=1)
 
 
-_SIDE, _GAP, _TOP = 180, 56, 86
+_SIDE, _GAP, _TOP = 180, 56, 100
+# From one row of panels to the next.
+_ROW = _SIDE + 76
 _COLOURS = ("#1d6fa5", "#2a9d5c", "#d9a400", "#c8442f", "#7a52a1", "#555555")
 
 
@@ -75,7 +77,7 @@ def plot(findings: Sequence[Finding], title: str) -> str:
     step = _SIDE + _GAP
     lines = [
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{_GAP + step * max(2, len(collisions))}" '
-        f'height="{_TOP + step * len(rows)}" font-family="sans-serif" font-size="11">',
+        f'height="{_TOP + _ROW * len(rows)}" font-family="sans-serif" font-size="11">',
         '<rect width="100%" height="100%" fill="white"/>',
         f'<text x="16" y="26" font-size="16" font-weight="bold">{escape(title)}</text>',
         '<text x="16" y="46">correlation:</text>',
@@ -84,6 +86,9 @@ def plot(findings: Sequence[Finding], title: str) -> str:
     for place, (correlation, colour) in enumerate(colours.items()):
         lines.append(f'<text x="{90 + 50 * place}" y="46" fill="{colour}">{correlation:g}</text>')
     for down, (strategy, trouble) in enumerate(rows):
+        top = _TOP + _ROW * down
+        heading = escape(f"{strategy}, trouble: {trouble}")
+        lines.append(f'<text x="{_GAP}" y="{top - 24}" font-weight="bold">{heading}</text>')
         for right, collision in enumerate(collisions):
             chosen = [
                 found
@@ -91,8 +96,7 @@ def plot(findings: Sequence[Finding], title: str) -> str:
                 if (found.strategy, trouble_of(found.population)) == (strategy, trouble)
                 and found.population.collision == collision
             ]
-            name = f"{strategy}, {trouble}, collision {collision:g}"
-            lines += _panel(chosen, _GAP + step * right, _TOP + step * down, name, colours)
+            lines += _panel(chosen, _GAP + step * right, top, f"collision {collision:g}", colours)
     return "\n".join([*lines, "</svg>"]) + "\n"
 
 
