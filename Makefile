@@ -6,7 +6,7 @@ SWARM := $(BIN)/swarm
 
 .DEFAULT_GOAL := help
 .PHONY: help setup setup-dev up down status logs config opencode test test-unit test-e2e bench lint format lock \
-        fuzz-worker soak tool-calls tool-formats strategies eval-model train-model clean
+        fuzz-worker soak tool-calls tool-formats strategies eval eval-model train-model clean
 
 help: ## Show the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -79,6 +79,9 @@ format: setup-dev ## Format sources and contracts
 
 lock: setup-dev ## Renew the locked versions and hashes
 	@tests/tools/lock
+
+eval: setup ## What voting does to accuracy, on simulated voters, held against the formulas (QUICK=1: ten seconds)
+	@$(SWARM) eval --simulated $(if $(QUICK),--quick) $(ARGS)
 
 eval-model: setup ## Evaluate the built-in model on its four sets
 	@$(BIN)/python -m deploy.built_in_model.evaluate $(ARGS)

@@ -92,6 +92,18 @@ def parse(context: typer.Context) -> None:
     raise typer.Exit(subprocess.run(command, check=False).returncode)
 
 
+@app.command(
+    name="eval",
+    # As with `parse`.
+    context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []},
+)
+def evaluate(context: typer.Context) -> None:
+    """Measure what voting does to accuracy: on simulated voters with --simulated, else on a running model."""
+    module = "services.consensus.evaluation" if "--simulated" in context.args else "services.consensus.trial"
+    command = [sys.executable, "-m", module, *context.args]
+    raise typer.Exit(subprocess.run(command, check=False).returncode)
+
+
 @app.command(name="opencode")
 def opencode_command(
     show: Annotated[bool, typer.Option("--print", help="print the configuration, write nothing")] = False,

@@ -13,9 +13,11 @@ from services.common.server import ServiceServer
 from services.common.settings import Settings
 from services.consensus.decide import Decider, Rules
 from services.consensus.members import Members
+from services.consensus.outcomes import Outcomes, outcomes_file
 from services.consensus.servicer import ConsensusServicer, SwarmAsWorker
 from services.consensus.strategies.quorum import Quorums
 from services.consensus.terms import terms_from
+from services.consensus.weights import Voter
 from swarm.consensus.v1 import consensus_pb2_grpc
 from swarm.discovery.v1 import discovery_pb2
 from swarm.inference.v1 import inference_pb2_grpc
@@ -33,6 +35,7 @@ async def running(
     """
     discovery = discovery or settings.address("discovery")
     members = Members(discovery, settle=settings.lease_renew)
+    outcomes = _outcomes(settings)
     rules = Rules(
         settings.instances,
         settings.round_timeout,
@@ -43,6 +46,7 @@ async def running(
             share_of(settings.quorum_destructive),
         ),
         terms_from(settings.not_acting, settings.tool_risks, settings.vote_policy),
+        weigh=lambda model, worker: outcomes.weight(Voter(worker, model)),
     )
     decider = Decider(members, rules)
     server = ServiceServer("consensus", address or settings.address("consensus"), settings.drain)
@@ -78,3 +82,14 @@ async def running(
         if isinstance(group.exceptions[0], SwarmError):
             raise group.exceptions[0] from group
         raise
+
+
+def _outcomes(settings: Settings) -> Outcomes:
+    """What is known when the service starts."""
+    path = outcomes_file(settings.home)
+    try:
+        return Outcomes.load(path)
+    except SwarmError:
+        # It is logged as an error and the file set aside. Without records all votes weigh the same: no reason
+        # for a swarm not to answer.
+        return Outcomes(path, {})

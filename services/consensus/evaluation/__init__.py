@@ -1,0 +1,1 @@
+"""What the rules of voting do to accuracy, measured on simulated voters and held against the formulas."""
