@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from functools import lru_cache
 from random import Random
@@ -72,6 +73,17 @@ class TokenSampler:
 
     def observe(self, tokens: Sequence[int]) -> None:
         self._observe(tokens)
+
+    def replay(self, drawn: Sequence[Sampled]) -> None:
+        """As the protocol says: every token has taken as many random numbers as `_choose` takes."""
+        if not self._greedy:
+            for sampled in drawn:
+                self._share()
+                if self._mirostat is not None:
+                    self._mirostat.learn(-sampled.logprob / math.log(2))
+                elif self._xtc:
+                    self._share()
+        self._observe([sampled.token for sampled in drawn])
 
     def close(self) -> None:
         """Nothing to free."""
