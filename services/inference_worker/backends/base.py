@@ -174,7 +174,7 @@ class Sampler(Protocol):
         """Takes tokens into account that another sampler of the same spec has drawn: from now on this one
         draws as that one would.
 
-        But for mirostat, which goes by a token's surprise among those that were kept: here, among all.
+        But for mirostat, which learns its limit anew: what it was learned from is not told.
         """
         ...
 

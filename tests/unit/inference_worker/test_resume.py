@@ -1,4 +1,4 @@
-"""An answer that goes on from tokens drawn elsewhere is the answer that was begun there, at every position."""
+"""An answer that goes on from tokens drawn elsewhere is the one that was begun there, at every position."""
 
 from __future__ import annotations
 
@@ -157,9 +157,8 @@ async def test_penalties_hear_of_what_was_drawn_elsewhere() -> None:
 async def test_what_cannot_have_been_drawn_is_refused(
     resume: tuple[tuple[DrawnToken, ...], ...],
 ) -> None:
-    with working({"[assistant] ": "one"}) as worker:
-        with pytest.raises(SwarmError) as caught:
-            await worker.chat(replace(asking(), resume=resume))
+    with working({"[assistant] ": "one"}) as worker, pytest.raises(SwarmError) as caught:
+        await worker.chat(replace(asking(), resume=resume))
     assert (caught.value.reason, caught.value.param) == (Reason.INVALID_FIELD, "resume")
 
 

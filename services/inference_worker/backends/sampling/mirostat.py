@@ -27,12 +27,8 @@ class Mirostat(ABC):
         """A token; `share`, above 0 and up to 1, is the random number."""
         kept = self.kept(candidates)
         index = kept.draw(share)
-        self.learn(-math.log2(kept.probability(index)))
+        self._limit -= self._eta * (-math.log2(kept.probability(index)) - self._tau)
         return kept.token(index)
-
-    def learn(self, surprise: float) -> None:
-        """A token of this surprise in bits was drawn."""
-        self._limit -= self._eta * (surprise - self._tau)
 
     @abstractmethod
     def kept(self, candidates: Candidates) -> Candidates:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from functools import lru_cache
 from random import Random
@@ -77,12 +76,9 @@ class TokenSampler:
     def replay(self, drawn: Sequence[Sampled]) -> None:
         """As the protocol says: every token has taken as many random numbers as `_choose` takes."""
         if not self._greedy:
-            for sampled in drawn:
+            each = 2 if self._xtc and self._mirostat is None else 1
+            for _ in range(each * len(drawn)):
                 self._share()
-                if self._mirostat is not None:
-                    self._mirostat.learn(-sampled.logprob / math.log(2))
-                elif self._xtc:
-                    self._share()
         self._observe([sampled.token for sampled in drawn])
 
     def close(self) -> None:
