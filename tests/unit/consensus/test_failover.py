@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Iterable, Sequence
 from dataclasses import dataclass, replace
-from itertools import pairwise
+from itertools import chain, pairwise
 from random import Random
 
 import pytest
@@ -160,12 +160,11 @@ class Heard:
         assert [replace(each, id="") for each in heard.calls] == list(whole.calls)
         assert heard.finished == whole.finished
         assert list(heard.said()) == list(whole.said())
-        ended = [
-            arrival.event.candidate
-            for arrival in self.arrivals
-            if isinstance(arrival, Piece) and isinstance(arrival.event, CandidateFinished)
-        ]
-        assert ended.count(candidate) == 1
+        once = (ToolCallStarted, ToolCallEnded, CandidateFinished)
+        told = [each.event for each in self.arrivals if isinstance(each, Piece)]
+        heard_once = [type(each) for each in told if each.candidate == candidate and isinstance(each, once)]
+        wanted = [type(event) for step in steps for event in step if isinstance(event, once)]
+        assert heard_once == wanted
 
 
 async def hear(
@@ -196,7 +195,7 @@ class TestOneCandidate:
     @pytest.mark.parametrize("seed", range(12))
     async def test_wherever_the_worker_dies_nothing_is_lost_or_said_twice(self, seed: int) -> None:
         steps = answer(seed)
-        events = list(Speaker("", [steps])._events(ChatRequest("tiny", (), tell_drawn_tokens=True)))
+        events = list(Speaker("", [steps], seed=seed)._events(ChatRequest("tiny", (), tell_drawn_tokens=True)))
         for place in range(1, len(events) + 1):
             dying = Speaker("Dying", [steps], [place], seed=seed)
             heir = Speaker("Heir", [steps], seed=seed + place)
@@ -205,6 +204,12 @@ class TestOneCandidate:
             # Accepted was told once, unless nothing had been drawn.
             accepted = [each for each in heard.all(Prompted) if isinstance(each.event, Accepted)]  # type: ignore[union-attr]
             assert len(accepted) == 1 + len(heard.all(Moved))
+            # It began with the tokens that had come, or there were none.
+            told = [event.tokens for event in events[:place] if isinstance(event, DrawnTokens)]
+            # Where only the usage was missing, nobody went on.
+            if told and place < len(events) - 1:
+                assert heir.requests[0].resume == (tuple(chain.from_iterable(told)),)
+                assert heard.all(Resumed)
 
     @pytest.mark.parametrize("seed", range(8))
     async def test_the_one_who_goes_on_may_die_too_but_no_third(self, seed: int) -> None:
@@ -306,6 +311,16 @@ class TestSeveralCandidates:
         assert [len(each.requests) for each in (dying, busy, idle)] == [1, 1, 2]
         # Who goes on draws with the seeds of those that it goes on with.
         assert [each.requests[-1].sampling.seed for each in (dying, idle)] == [5, 5]
+
+    async def test_a_spare_worker_takes_one_share_before_others_are_asked(self) -> None:
+        steps = answer(1)
+        dying = [Speaker(f"Dying {each}", [steps], [5 + each]) for each in range(2)]
+        spare, idle = Speaker("Spare", [steps]), Speaker("Idle", [steps])
+        spare.in_flight = 3
+        heard = await hear([Share(each, at, 1) for at, each in enumerate([*dying, idle])], [spare])
+        for candidate in range(3):
+            heard.same_as(steps, candidate)
+        assert [len(each.requests) for each in (spare, idle)] == [1, 2]
 
     async def test_one_that_is_away_is_not_asked(self) -> None:
         steps = answer(1)
