@@ -6,7 +6,8 @@ SWARM := $(BIN)/swarm
 
 .DEFAULT_GOAL := help
 .PHONY: help setup setup-dev up down status logs config opencode test test-unit test-e2e bench lint format lock \
-        fuzz-worker soak tool-calls tool-formats strategies eval eval-model train-model clean
+        fuzz-worker soak failover journal tool-calls tool-formats strategies eval eval-model train-model \
+        clean
 
 help: ## Show the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -57,6 +58,10 @@ fuzz-worker: setup-dev ## Odd requests to a worker, new ones each time (EXAMPLES
 soak: setup-dev ## Thousands of random requests to the engine on every tiny model (REQUESTS=10000 each)
 	@SWARM_SOAK_REQUESTS=$(or $(REQUESTS),10000) $(BIN)/python -m pytest tests/integration/test_engine_soak.py \
 	  $(ARGS)
+
+failover: setup-dev ## Kill the serving worker at random positions of a stream, again and again (KILLS=200)
+	@SWARM_FAILOVER_KILLS=$(or $(KILLS),200) $(BIN)/python -m pytest tests/integration/test_failover.py \
+	  --timeout 3600 -rP $(ARGS)
 
 tool-calls: setup-dev ## Tool calls there and back, and odd outputs (EXAMPLES=10000 a format, OUTPUTS=1000000 in all)
 	@SWARM_TOOL_CALLS_EXAMPLES=$(or $(EXAMPLES),10000) SWARM_TOOL_CALLS_FUZZ=$(or $(OUTPUTS),1000000) \

@@ -118,7 +118,22 @@ class Sampling:
 
 
 @dataclass(frozen=True, slots=True)
+class DrawnToken:
+    """`id` in the model's vocabulary; `logprob` is a natural logarithm. `top`: alternatives, if asked for."""
+
+    id: int
+    logprob: float
+    top: tuple[DrawnToken, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class ChatRequest:
+    """`tell_drawn_tokens`: DrawnTokens are told, too.
+
+    `resume`: what each candidate has drawn on another worker whose model has the same fingerprint; its events
+    are sent once more, from the beginning. Empty, or one for each candidate.
+    """
+
     model: str
     messages: tuple[Message, ...]
     tools: tuple[Tool, ...] = ()
@@ -129,6 +144,8 @@ class ChatRequest:
     session_id: str = ""
     parent_session_id: str = ""
     response_format: ResponseFormat = field(default_factory=ResponseFormat)
+    tell_drawn_tokens: bool = False
+    resume: tuple[tuple[DrawnToken, ...], ...] = ()
 
 
 class FinishReason(StrEnum):
@@ -191,6 +208,14 @@ class TokenLogprobs:
 
 
 @dataclass(frozen=True, slots=True)
+class DrawnTokens:
+    """What the candidate has drawn, before whatever it became; only where it is asked for."""
+
+    candidate: int
+    tokens: tuple[DrawnToken, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class ToolCallStarted:
     candidate: int
     index: int
@@ -245,6 +270,7 @@ ChatEvent = (
     | ContentDelta
     | ReasoningDelta
     | TokenLogprobs
+    | DrawnTokens
     | ToolCallStarted
     | ToolCallArguments
     | ToolCallEnded
@@ -255,7 +281,10 @@ ChatEvent = (
 
 @dataclass(frozen=True, slots=True)
 class ModelInfo:
-    """`tool_format_source`: what told the tool format, in a few words."""
+    """`tool_format_source`: what told the tool format, in a few words.
+
+    `fingerprint`: equal for workers that can go on with one another's answers; empty: it cannot.
+    """
 
     id: str
     context_length: int
@@ -263,3 +292,4 @@ class ModelInfo:
     created_unix: int
     display_name: str = ""
     tool_format_source: str = ""
+    fingerprint: str = ""

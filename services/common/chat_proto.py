@@ -10,6 +10,8 @@ from services.common.chat import (
     ChatEvent,
     ChatRequest,
     ContentDelta,
+    DrawnToken,
+    DrawnTokens,
     FinishReason,
     Message,
     ModelInfo,
@@ -148,6 +150,7 @@ def model_to_proto(model: ModelInfo) -> pb.ModelInfo:
         created_unix=model.created_unix,
         display_name=model.display_name,
         tool_format_source=model.tool_format_source,
+        fingerprint=model.fingerprint,
     )
 
 
@@ -159,6 +162,7 @@ def model_from_proto(message: pb.ModelInfo) -> ModelInfo:
         message.created_unix,
         message.display_name,
         message.tool_format_source,
+        message.fingerprint,
     )
 
 
@@ -213,6 +217,8 @@ def request_to_proto(request: ChatRequest) -> pb.ChatRequest:
             schema_json=request.response_format.schema_json,
             grammar=request.response_format.grammar,
         ),
+        tell_drawn_tokens=request.tell_drawn_tokens,
+        resume=[_drawn_to_proto(drawn) for drawn in request.resume],
     )
 
 
@@ -246,6 +252,8 @@ def request_from_proto(message: pb.ChatRequest) -> ChatRequest:
         session_id=message.session_id,
         parent_session_id=message.parent_session_id,
         response_format=_response_format_from_proto(message.response_format),
+        tell_drawn_tokens=message.tell_drawn_tokens,
+        resume=tuple(_drawn_from_proto(each) for each in message.resume),
     )
 
 
@@ -272,6 +280,23 @@ def logprobs_from_proto(message: pb.TokenLogprobs) -> tuple[TokenLogprob, ...]:
     )
 
 
+def _drawn_token_to_proto(token: DrawnToken) -> pb.DrawnToken:
+    top = [_drawn_token_to_proto(other) for other in token.top]
+    return pb.DrawnToken(id=token.id, logprob=token.logprob, top=top)
+
+
+def _drawn_to_proto(tokens: tuple[DrawnToken, ...]) -> pb.DrawnTokens:
+    return pb.DrawnTokens(tokens=[_drawn_token_to_proto(each) for each in tokens])
+
+
+def _drawn_from_proto(message: pb.DrawnTokens) -> tuple[DrawnToken, ...]:
+    """Alternatives of alternatives do not count, as with log-probabilities."""
+    return tuple(
+        DrawnToken(each.id, each.logprob, tuple(DrawnToken(other.id, other.logprob) for other in each.top))
+        for each in message.tokens
+    )
+
+
 def event_to_proto(event: ChatEvent) -> pb.ChatEvent:
     match event:
         case ContentDelta(candidate, text):
@@ -283,6 +308,8 @@ def event_to_proto(event: ChatEvent) -> pb.ChatEvent:
                 candidate=candidate,
                 token_logprobs=pb.TokenLogprobs(tokens=[_logprob_to_proto(each) for each in tokens]),
             )
+        case DrawnTokens(candidate, drawn):
+            return pb.ChatEvent(candidate=candidate, drawn_tokens=_drawn_to_proto(drawn))
         case ToolCallArguments(candidate, index, fragment):
             return pb.ChatEvent(
                 candidate=candidate, tool_call_arguments=pb.ToolCallArguments(index=index, fragment=fragment)
@@ -341,6 +368,8 @@ def event_from_proto(message: pb.ChatEvent) -> ChatEvent:
             return ReasoningDelta(candidate, message.reasoning.text)
         case "token_logprobs":
             return TokenLogprobs(candidate, logprobs_from_proto(message.token_logprobs))
+        case "drawn_tokens":
+            return DrawnTokens(candidate, _drawn_from_proto(message.drawn_tokens))
         case "tool_call_arguments":
             arguments = message.tool_call_arguments
             return ToolCallArguments(candidate, arguments.index, arguments.fragment)

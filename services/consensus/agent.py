@@ -15,6 +15,7 @@ from services.common.chat import (
     Accepted,
     CandidateFinished,
     ContentDelta,
+    DrawnTokens,
     FinishReason,
     Message,
     PrefillProgress,
@@ -145,7 +146,9 @@ class Agent:
                     case Spoken(_, ReasoningDelta(_, text)):
                         turn.reasoning.append(text)
                         await say(event)
-                    case Spoken(_, piece) if not isinstance(piece, Accepted | PrefillProgress | Usage):
+                    case Spoken(_, piece) if not isinstance(
+                        piece, Accepted | PrefillProgress | DrawnTokens | Usage
+                    ):
                         turn.draft.add(piece)
         return turn
 

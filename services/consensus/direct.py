@@ -27,7 +27,7 @@ from services.consensus.drafts import CandidateEvent, Draft
 from services.consensus.emission import closing
 from services.consensus.events import CallChecks, DecideEvent, Heartbeat, InvalidCall, Spoken
 from services.consensus.fanout import Fanout, worker_lost
-from services.consensus.lanes import Closed, Lane, Lost, Moved, Piece, Prompted
+from services.consensus.lanes import Closed, Lane, Lost, Moved, Piece, Prompted, Resumed
 from services.consensus.pulse import Pulse
 from services.consensus.second_answer import SecondAnswer
 from services.consensus.second_chance import Fault, checks, correction, faults, worth_asking
@@ -88,6 +88,9 @@ class Direct:
             match arrival:
                 case Moved():
                     self._begin()
+                case Resumed():
+                    for draft in self._drafts.values():
+                        draft.worker = lane.worker.name
                 case Lost(_, _, error):
                     raise worker_lost(lane.worker.name, error) if announced else error
                 case Closed():

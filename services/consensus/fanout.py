@@ -1,7 +1,9 @@
 """One request on several workers at once: one stream of events, candidates numbered over all of them.
 
-A share whose worker fails is moved to a spare worker as long as nothing of it was shown and none of its
-candidates has finished; otherwise its open candidates are lost. Leaving the fan-out cancels all calls.
+A share whose worker fails goes on at another worker that has the same model, with the tokens drawn so far
+(`failover.py`). Where there is none, it begins anew on a spare one, as long as nothing of it was shown and
+none of its candidates has finished; otherwise its open candidates are lost. Leaving the fan-out cancels all
+calls.
 """
 
 from __future__ import annotations
@@ -20,11 +22,13 @@ from services.common.chat import (
     CandidateFinished,
     ChatEvent,
     ChatRequest,
+    DrawnTokens,
     PrefillProgress,
     Usage,
 )
 from services.common.errors import Reason, SwarmError
-from services.consensus.lanes import Arrival, Closed, Lane, Lost, Moved, Piece, Prompted
+from services.consensus.failover import Transcript, can_go_on
+from services.consensus.lanes import Arrival, Closed, Lane, Lost, Moved, Piece, Prompted, Resumed
 from services.consensus.ports import Worker
 from services.consensus.routing import Share
 
@@ -83,6 +87,10 @@ class Fanout:
 
     async def __aenter__(self) -> Fanout:
         for lane in self.lanes:
+            # Telling the tokens costs something, so it is only asked for where it can be of use.
+            if any(self._can_go_on(lane, worker) for worker in self._others(lane)):
+                lane.transcripts = tuple(Transcript() for _ in lane.candidates)
+            lane.open = set(lane.candidates)
             self._start(lane)
         return self
 
@@ -113,6 +121,8 @@ class Fanout:
             if isinstance(item, _Ended):
                 return self._ended(item.lane, item.error)
             self._note(item.lane, item.event)
+            if item.lane.resumed and isinstance(item.event, Accepted | PrefillProgress):
+                continue  # was told when the answer began
             return item
 
     async def finish(self, lane: Lane, patience: float) -> None:
@@ -151,17 +161,19 @@ class Fanout:
         name = lane.worker.name
         if error is None:
             error = SwarmError(Reason.WORKER_LOST, f"Worker {name} ended its answer before it was complete.")
-        untouched = len(lane.open) == len(lane.candidates) and self._shown.isdisjoint(lane.candidates)
-        if error.reason in _MOVABLE and untouched and self._spares and lane.moves < MOVES:
-            lane.worker = self._spares.popleft()
+        movable = error.reason in _MOVABLE and lane.moves < MOVES
+        if movable and (moved := self._go_on(lane) or self._begin_anew(lane)) is not None:
             lane.moves += 1
-            lane.accepted = None
-            lane.cached_tokens = 0
             log.warning(
-                "moved", source=name, target=lane.worker.name, reason=error.reason, detail=error.message
+                "moved",
+                source=name,
+                target=lane.worker.name,
+                resumed=isinstance(moved, Resumed),
+                reason=error.reason,
+                detail=error.message,
             )
             self._start(lane)
-            return Moved(lane)
+            return moved
         log.warning(
             "lost", worker=name, candidates=sorted(lane.open), reason=error.reason, detail=error.message
         )
@@ -169,8 +181,53 @@ class Fanout:
         lost = tuple(sorted(lane.open))
         return Lost(lane, lost, error)
 
+    def _go_on(self, lane: Lane) -> Resumed | None:
+        """Gives the lane, of which tokens are known, to another worker that has the same model."""
+        if not any(transcript.drawn for transcript in lane.transcripts):
+            return None
+        heir = self._heir(lane)
+        if heir is None:
+            return None
+        lane.worker = heir
+        lane.resumed = True
+        for transcript in lane.transcripts:
+            transcript.rewind()
+        return Resumed(lane)
+
+    def _begin_anew(self, lane: Lane) -> Moved | None:
+        """Gives the lane to a spare worker, or one with the same model, if the client has seen nothing."""
+        untouched = len(lane.open) == len(lane.candidates) and self._shown.isdisjoint(lane.candidates)
+        heir = (self._spares.popleft() if self._spares else self._heir(lane)) if untouched else None
+        if heir is None:
+            return None
+        lane.worker = heir
+        lane.accepted = None
+        lane.cached_tokens = 0
+        lane.resumed = False
+        if lane.transcripts:
+            lane.transcripts = tuple(Transcript() for _ in lane.candidates)
+        return Moved(lane)
+
+    def _heir(self, lane: Lane) -> Worker | None:
+        """Who has the same model: a spare worker, no longer spare then, or the idlest that has a share."""
+        able = [worker for worker in self._others(lane) if worker.usable and self._can_go_on(lane, worker)]
+        if not able:
+            return None
+        heir = min(able, key=lambda each: (each not in self._spares, each.in_flight / max(1, each.slots)))
+        if heir in self._spares:
+            self._spares.remove(heir)
+        return heir
+
+    def _others(self, lane: Lane) -> list[Worker]:
+        """All workers that this request may ask, but the lane's."""
+        workers = [*self._spares, *(other.worker for other in self.lanes if other.lost is None)]
+        return [worker for worker in dict.fromkeys(workers) if worker is not lane.worker]
+
+    def _can_go_on(self, lane: Lane, heir: Worker) -> bool:
+        length = lane.accepted.context_length if lane.accepted else 0
+        return can_go_on(self._request.model, lane.worker.models, heir.models, length)
+
     def _start(self, lane: Lane) -> None:
-        lane.open = set(lane.candidates)
         self._tasks[lane] = asyncio.create_task(self._read(lane), name=f"chat with {lane.worker.name}")
 
     async def _read(self, lane: Lane) -> None:
@@ -179,7 +236,13 @@ class Fanout:
         sampling = self._request.sampling
         if seed is not None:
             sampling = replace(sampling, seed=_wrapped(seed + first))
-        request = replace(self._request, candidates=len(lane.candidates), sampling=sampling)
+        request = replace(
+            self._request,
+            candidates=len(lane.candidates),
+            sampling=sampling,
+            tell_drawn_tokens=bool(lane.transcripts),
+            resume=tuple(each.drawn for each in lane.transcripts) if lane.resumed else (),
+        )
         timeout = max(0.0, self._deadline - asyncio.get_running_loop().time())
         error: SwarmError | None = None
         begun = False
@@ -193,7 +256,8 @@ class Fanout:
                             f"Worker {lane.worker.name} answered without accepting the request first.",
                         )
                     begun = True
-                    await self._queue.put(_arrival(lane, event))
+                    if (arrival := _arrival(lane, event)) is not None:
+                        await self._queue.put(arrival)
         except SwarmError as failed:
             error = failed
         except Exception as bug:
@@ -210,16 +274,34 @@ class Fanout:
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
-def _arrival(lane: Lane, event: ChatEvent) -> Prompted | Piece:
+def _arrival(lane: Lane, event: ChatEvent) -> Prompted | Piece | None:
+    """None: nothing that was not told before."""
     if isinstance(event, Accepted | PrefillProgress | Usage):
+        if isinstance(event, Accepted) and lane.resumed and lane.accepted is not None:
+            _check_prompt(lane, event, lane.accepted)
         return Prompted(lane, event)
     if not 0 <= event.candidate < len(lane.candidates):
         raise SwarmError(
             Reason.WORKER_LOST,
             f"Worker {lane.worker.name} answered for candidate {event.candidate}, which nobody asked for.",
         )
+    if isinstance(event, DrawnTokens) or lane.transcripts:
+        fresh = lane.transcripts[event.candidate].fresh(event) if lane.transcripts else None
+        if fresh is None:
+            return None
+        event = fresh
     first = lane.candidates.start
     return Piece(lane, replace(event, candidate=event.candidate + first) if first else event)
+
+
+def _check_prompt(lane: Lane, accepted: Accepted, before: Accepted) -> None:
+    """Workers may be configured differently in how they tell a model of its tools."""
+    if accepted.prompt_tokens != before.prompt_tokens:
+        raise SwarmError(
+            Reason.WORKER_LOST,
+            f"Worker {lane.worker.name} has a prompt of {accepted.prompt_tokens} tokens where the one before "
+            f"had {before.prompt_tokens}, so it cannot go on.",
+        )
 
 
 def _wrapped(seed: int) -> int:

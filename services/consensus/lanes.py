@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from services.common.chat import Accepted, PrefillProgress, Usage
 from services.common.errors import SwarmError
 from services.consensus.drafts import CandidateEvent
+from services.consensus.failover import Transcript
 from services.consensus.ports import Worker
 
 PromptEvent = Accepted | PrefillProgress | Usage
@@ -14,7 +15,11 @@ PromptEvent = Accepted | PrefillProgress | Usage
 
 @dataclass(slots=True, eq=False)
 class Lane:
-    """The candidates of one call to one worker."""
+    """The candidates of one call to one worker.
+
+    `transcripts` are what another worker needs to go on with them, one for each; none where nobody could.
+    `resumed`: the worker goes on with what another has begun.
+    """
 
     worker: Worker
     candidates: range
@@ -24,6 +29,8 @@ class Lane:
     lost: SwarmError | None = None
     open: set[int] = field(default_factory=set)  # candidates that have not finished
     moves: int = 0
+    transcripts: tuple[Transcript, ...] = ()
+    resumed: bool = False
 
     def usage_with(self, completion: int, reasoning: int) -> Usage:
         """The prompt's cost as the worker told it, at the end or while it prefilled, and these tokens."""
@@ -57,6 +64,13 @@ class Moved:
 
 
 @dataclass(frozen=True, slots=True)
+class Resumed:
+    """The lane's worker is another one now, which goes on where the one before was; nothing is void."""
+
+    lane: Lane
+
+
+@dataclass(frozen=True, slots=True)
 class Lost:
     """`candidates` will not finish."""
 
@@ -72,4 +86,4 @@ class Closed:
     lane: Lane
 
 
-Arrival = Prompted | Piece | Moved | Lost | Closed
+Arrival = Prompted | Piece | Moved | Resumed | Lost | Closed

@@ -96,13 +96,16 @@ def listed(workers: Sequence[Routable]) -> list[ModelInfo]:
 
 
 def models(workers: Sequence[Routable]) -> list[ModelInfo]:
-    """Each model once, by id; with the shortest of its workers' context lengths, which all can keep."""
+    """Each model once, by id; with the shortest of its workers' context lengths, which all can keep.
+
+    Without a fingerprint: a swarm does not say which of its workers would go on.
+    """
     found: dict[str, ModelInfo] = {}
     for worker in workers:
         for model in worker.models:
             before = found.get(model.id)
             if before is None or model.context_length < before.context_length:
-                found[model.id] = model
+                found[model.id] = replace(model, fingerprint="")
     return [found[each] for each in sorted(found)]
 
 

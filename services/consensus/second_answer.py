@@ -10,7 +10,7 @@ from services.common.chat import ReasoningDelta
 from services.consensus.drafts import Draft
 from services.consensus.events import Heartbeat, Spoken
 from services.consensus.fanout import Fanout
-from services.consensus.lanes import Lost, Moved, Piece
+from services.consensus.lanes import Lost, Moved, Piece, Resumed
 from services.consensus.pulse import Pulse
 
 log = structlog.get_logger()
@@ -33,6 +33,8 @@ class SecondAnswer:
             match arrival:
                 case Moved():
                     self.draft = self._new()
+                case Resumed(lane):
+                    self.draft.worker = lane.worker.name
                 case Lost(_, _, error):
                     log.warning("no second answer", reason=error.reason, detail=error.message)
                     return

@@ -20,7 +20,7 @@ from services.consensus.canonical import Toolbox
 from services.consensus.drafts import CandidateEvent, Draft
 from services.consensus.events import Heartbeat
 from services.consensus.fanout import Fanout, worker_lost
-from services.consensus.lanes import Arrival, Closed, Lane, Lost, Moved, Piece, Prompted
+from services.consensus.lanes import Arrival, Closed, Lane, Lost, Moved, Piece, Prompted, Resumed
 from services.consensus.pulse import Pulse
 from services.consensus.strategies.base import Kind, State, Strategy, Verdict, Vote
 
@@ -170,6 +170,9 @@ class Round:
             case Moved(lane):
                 for candidate in lane.candidates:
                     self.drafts[candidate] = Draft(candidate, lane.worker.name)
+            case Resumed(lane):
+                for candidate in lane.candidates:
+                    self.drafts[candidate].worker = lane.worker.name
             case Lost(_, candidates, error):
                 for candidate in candidates:
                     self._vote(_lost(self.drafts[candidate]))

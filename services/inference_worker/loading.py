@@ -90,7 +90,8 @@ def load(
     path = _find("model", settings.model, settings, stop)
     file = gguf_file.read(path)
     _refuse_other_kinds(file)
-    backend, context_length, choices = _load_backend(file, settings)
+    hashed = _hash(file, settings)
+    backend, context_length, choices = _load_backend(file, hashed, settings)
     store = _make_store(settings, backend)
     speculator = make_speculator(settings, backend, lambda: _draft_options(settings, context_length, stop))
     choices = replace(
@@ -117,6 +118,7 @@ def load(
         tool_format_source=detected.how,
         created_unix=int(path.stat().st_mtime),
         display_name=str(file.metadata.get("general.name") or gguf_file.model_name(path)),
+        fingerprint=fingerprint(hashed, detected.format.name),
     )
     worker = Worker(
         name,
@@ -203,7 +205,25 @@ def _make_store(settings: Settings, backend: Backend) -> KvStore:
     return KvStore(backend.fingerprint, size.ram, disk)
 
 
-def _load_backend(file: gguf_file.GgufFile, settings: Settings) -> tuple[LlamaCppBackend, int, Choices]:
+def _hash(file: gguf_file.GgufFile, settings: Settings) -> str:
+    started = monotonic()
+    hashed = content_hash(file.parts, settings.home / "models" / "hashes.json")
+    log.info("model.hashed", seconds=round(monotonic() - started, 2))
+    return hashed
+
+
+def fingerprint(content: str, format: str) -> str:
+    """What must be equal for one worker to go on with another's answer, hashed.
+
+    `content` is the hash of the model's file, with its tokenizer and template; `format` how calls are read.
+    How states are kept does not count: the tokens go over, and their state is computed again.
+    """
+    return hashlib.sha256(f"local-swarm answer 1\0{content}\0{format}".encode()).hexdigest()
+
+
+def _load_backend(
+    file: gguf_file.GgufFile, hashed: str, settings: Settings
+) -> tuple[LlamaCppBackend, int, Choices]:
     free = memory.available()
     if settings.gpu_layers != 0 and (on_gpu := free_gpu_memory()):
         free = replace(free, bytes=free.bytes + on_gpu, source=f"{free.source} and free GPU memory")
@@ -222,8 +242,6 @@ def _load_backend(file: gguf_file.GgufFile, settings: Settings) -> tuple[LlamaCp
         why=tuning.why,
     )
     started = monotonic()
-    hashed = content_hash(file.parts, settings.home / "models" / "hashes.json")
-    hashing = monotonic() - started
     backend = open_backend(
         file,
         settings,
@@ -245,7 +263,6 @@ def _load_backend(file: gguf_file.GgufFile, settings: Settings) -> tuple[LlamaCp
     log.info(
         "model.loaded",
         seconds=round(monotonic() - started, 2),
-        hashing=round(hashing, 2),
         flash_attention=backend.flash_attention,
     )
     choices = replace(choices, batch=backend.capacity.batch, flash_attention=backend.flash_attention)

@@ -9,6 +9,8 @@ from services.common.chat import (
     CandidateFinished,
     ChatEvent,
     ContentDelta,
+    DrawnToken,
+    DrawnTokens,
     FinishReason,
     PrefillProgress,
     ReasoningDelta,
@@ -50,11 +52,12 @@ class ChatStream:
         pending_limit: int,
         bell: Bell,
         logprobs: Sequence[ContentLogprobs] = (),
+        tell_drawn: bool = False,
     ) -> None:
         """One machine per candidate. `forced`: the beginning of every answer, which the prompt contains.
 
-        `logprobs`: one per candidate if they are to be told. A reader that leaves more than `pending_limit`
-        outputs lying loses the request.
+        `logprobs`: one per candidate if they are to be told; `tell_drawn`: the tokens, too.
+        A reader that leaves more than `pending_limit` outputs lying loses the request.
         """
         self._engine = engine
         self._accepted = accepted
@@ -62,6 +65,7 @@ class ChatStream:
             _Answer(machine, forced, logprobs[index] if logprobs else None)
             for index, machine in enumerate(machines)
         ]
+        self._tell_drawn = tell_drawn
         self._outbox = Outbox(pending_limit, bell)
         self._job: Job | None = None
 
@@ -84,6 +88,10 @@ class ChatStream:
         while True:
             outputs = await self._outbox.take()
             ended = outputs.pop() if isinstance(outputs[-1], Ended) else None
+            # All tokens before all that became of them: whoever has a piece of text, has its tokens.
+            if self._tell_drawn:
+                for told in drawn(outputs):
+                    yield told
             events = [event for output in outputs for event in self._convert(output)]
             # More than one step's worth is here when the reader was slow: it gets fewer, longer pieces.
             for event in merged(events):
@@ -112,6 +120,16 @@ class ChatStream:
             sum(answer.completion_tokens for answer in self._candidates),
             sum(answer.reasoning_tokens for answer in self._candidates),
         )
+
+
+def drawn(outputs: Sequence[Output]) -> list[DrawnTokens]:
+    """The tokens in `outputs`, candidate by candidate."""
+    found: dict[int, list[DrawnToken]] = {}
+    for output in outputs:
+        if isinstance(output, Generated) and (sampled := output.sampled) is not None:
+            top = tuple(DrawnToken(token, logprob) for token, logprob in sampled.top)
+            found.setdefault(output.candidate, []).append(DrawnToken(sampled.token, sampled.logprob, top))
+    return [DrawnTokens(candidate, tuple(tokens)) for candidate, tokens in found.items()]
 
 
 def merged(events: Sequence[ChatEvent]) -> list[ChatEvent]:

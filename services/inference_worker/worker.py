@@ -7,9 +7,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from time import monotonic
 
-from services.common.chat import Accepted, ChatRequest, ModelInfo, Tool, ToolChoiceMode
+from services.common.chat import Accepted, ChatRequest, DrawnToken, ModelInfo, Tool, ToolChoiceMode
 from services.common.errors import Reason, SwarmError, invalid, unsupported
-from services.inference_worker.backends.base import Backend, Reuse
+from services.inference_worker.backends.base import Backend, Reuse, Sampled
 from services.inference_worker.chat.conversation import offered_tools
 from services.inference_worker.chat.formats import Format
 from services.inference_worker.chat.machine import PushMachine
@@ -122,11 +122,13 @@ class Worker:
                 for index in range(request.candidates)
             ],
             prepared.forced,
-            self._pending_limit,
+            # What was drawn elsewhere comes at once, however quick the reader is.
+            self._pending_limit + sum(map(len, request.resume)),
             self._ringing(),
             [ContentLogprobs(index, self._backend.piece) for index in range(request.candidates)]
             if request.sampling.top_logprobs is not None
             else (),
+            request.tell_drawn_tokens,
         )
         priority = priority_of(request)
         stream.start(
@@ -141,6 +143,7 @@ class Worker:
                 deadline=None if time_left is None else monotonic() + time_left,
                 guide=prepared.guide,
                 stable=prepared.stable,
+                drawn=[[_sampled(token) for token in drawn] for drawn in request.resume],
             )
         )
         return stream
@@ -166,7 +169,13 @@ class Worker:
             )
         if not 1 <= request.candidates <= _MOST_CANDIDATES:
             raise invalid("n", f"n: expected 1 to {_MOST_CANDIDATES}, got {request.candidates}")
-        sampling.check(request.sampling, self._backend.vocabulary.size)
+        vocabulary = self._backend.vocabulary.size
+        sampling.check(request.sampling, vocabulary)
+        if request.resume and len(request.resume) != request.candidates:
+            expected = f"none, or one for each of {request.candidates} candidates"
+            raise invalid("resume", f"resume: expected {expected}, got {len(request.resume)}")
+        if not all(0 <= token.id < vocabulary for drawn in request.resume for token in drawn):
+            raise invalid("resume", f"resume: expected token ids from 0 to {vocabulary - 1}")
         choice = request.tool_choice
         if choice.mode in (ToolChoiceMode.AUTO, ToolChoiceMode.NONE):
             return
@@ -209,6 +218,10 @@ def priority_of(request: ChatRequest) -> Priority:
     if request.session_id and not request.tools:
         return Priority.SIDE
     return Priority.MAIN
+
+
+def _sampled(token: DrawnToken) -> Sampled:
+    return Sampled(token.id, token.logprob, tuple((other.id, other.logprob) for other in token.top))
 
 
 def _table(backend: Backend, format: Format) -> TokenTable:

@@ -97,6 +97,12 @@ class FakeSampler:
         assert not self.closed
         self.observed.extend(tokens)
 
+    def replay(self, drawn: Sequence[Sampled]) -> None:
+        assert not self.closed
+        if self._random is not None:
+            self._random.randbytes(8 * len(drawn))
+        self.observed.extend(each.token for each in drawn)
+
     def close(self) -> None:
         assert not self.closed, "closed twice"
         self.closed = True

@@ -170,6 +170,14 @@ class Sampler(Protocol):
         """Takes tokens into account that were not drawn here: the prompt's, for penalties that look back."""
         ...
 
+    def replay(self, drawn: Sequence[Sampled]) -> None:
+        """Takes tokens into account that another sampler of the same spec has drawn: from now on this one
+        draws as that one would.
+
+        But for mirostat, which learns its limit anew: what it was learned from is not told.
+        """
+        ...
+
     def close(self) -> None: ...
 
 

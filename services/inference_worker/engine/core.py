@@ -130,6 +130,7 @@ class Core:
                 submission.guide(index),
                 job.prompt,
                 self._clock(),
+                drawn=submission.drawn[index] if submission.drawn else (),
             )
             job.candidates.append(candidate)
             self._admission.add(candidate)

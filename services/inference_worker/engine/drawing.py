@@ -32,8 +32,11 @@ class Drawing:
         """Draws a token from `row`, and one more from the next row for each guess of `draft` that was right.
 
         What is in the cache beyond that is cut off again. Returns why the candidate is over, if it is. Raises
-        Undrawable.
+        Undrawable. Tokens from elsewhere, if the candidate has some, take the place of all this.
         """
+        if candidate.drawn:
+            assert not draft, "nothing is guessed before the first token"
+            return self._replay(candidate)
         finish, accepted = self._draw(candidate, row), 0
         for guess in draft:
             if finish is not None or candidate.tokens[-1] != guess:
@@ -57,9 +60,22 @@ class Drawing:
         started = self._clock()
         sampled = candidate.sampler.sample(row, mask)
         self._meter.spend("sample", started)
+        self._meter.generated_tokens += 1
+        return self._take(candidate, sampled)
+
+    def _replay(self, candidate: Candidate) -> Finish | None:
+        """Takes what was drawn elsewhere, as if it had been drawn here. The prompt has just been computed, so
+        its followers have it; what is taken is fed next, like more of a prompt."""
+        drawn, candidate.drawn = candidate.drawn, ()
+        candidate.sampler.replay(drawn)
+        for sampled in drawn:
+            if (finish := self._take(candidate, sampled)) is not None:
+                return finish
+        return None
+
+    def _take(self, candidate: Candidate, sampled: Sampled) -> Finish | None:
         candidate.completion_tokens += 1
         candidate.logprob_sum += sampled.logprob
-        self._meter.generated_tokens += 1
         finish: Finish | None = None
         if self._backend.is_end(sampled.token):
             text = candidate.text.finish()

@@ -74,6 +74,8 @@ class Submission:
     `deadline`: when the request is given up, in the engine's clock. `guide` makes the constraint of the
     candidate of that index. `stable`: leading tokens of the prompt that the conversation's next turn will
     most likely repeat, 0: unknown; only asked of models whose state can be reused only whole.
+    `drawn`: for each candidate, what it has drawn elsewhere and goes on with, told like tokens drawn here;
+    empty: nothing. It counts for `max_tokens`.
     """
 
     prompt: Sequence[int]
@@ -86,6 +88,7 @@ class Submission:
     deadline: float | None = None
     guide: Callable[[int], Guide | None] = unguided
     stable: int = 0
+    drawn: Sequence[Sequence[Sampled]] = ()
 
 
 @dataclass(slots=True, eq=False)
@@ -93,7 +96,8 @@ class Candidate:
     """One answer on its way. Without a sequence it waits: for the first time, or again after a shortage.
 
     `tokens` are prompt and answer; as long as there is no answer, the job's own prompt. `since`: when it
-    came into the queue for the last time; `waited`: seconds in the queue before that.
+    came into the queue for the last time; `waited`: seconds in the queue before that. `drawn`: tokens from
+    elsewhere that it takes, in place of a first one of its own, as soon as the prompt is computed.
     """
 
     job: Job
@@ -108,6 +112,7 @@ class Candidate:
     sequence: KvSequence | None = None
     finished: bool = False
     waited: float = 0.0
+    drawn: Sequence[Sampled] = ()
 
     @property
     def index(self) -> int:

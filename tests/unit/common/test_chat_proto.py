@@ -70,6 +70,15 @@ logprobs = st.builds(
     number,
     st.lists(st.builds(chat.TokenLogprob, st.binary(max_size=4), number), max_size=2).map(tuple),
 )
+drawn = st.lists(
+    st.builds(
+        chat.DrawnToken,
+        small,
+        number,
+        st.lists(st.builds(chat.DrawnToken, small, number), max_size=2).map(tuple),
+    ),
+    max_size=3,
+).map(tuple)
 requests = st.builds(
     chat.ChatRequest,
     model=text,
@@ -82,6 +91,8 @@ requests = st.builds(
     session_id=text,
     parent_session_id=text,
     response_format=st.builds(chat.ResponseFormat, st.sampled_from(chat.ResponseKind), text, text),
+    tell_drawn_tokens=st.booleans(),
+    resume=st.lists(drawn, max_size=2).map(tuple),
 )
 events = st.one_of(
     st.builds(chat.Accepted, text, small, small, text),
@@ -89,6 +100,7 @@ events = st.one_of(
     st.builds(chat.ContentDelta, small, text),
     st.builds(chat.ReasoningDelta, small, text),
     st.builds(chat.TokenLogprobs, small, st.lists(logprobs, max_size=3).map(tuple)),
+    st.builds(chat.DrawnTokens, small, drawn),
     st.builds(chat.ToolCallStarted, small, small, text, text),
     st.builds(chat.ToolCallArguments, small, small, text),
     st.builds(chat.ToolCallEnded, small, small),
@@ -125,7 +137,7 @@ def _refused(message: pb.ChatRequest) -> SwarmError:
 
 
 def test_a_model_comes_back_as_it_was_sent() -> None:
-    model = chat.ModelInfo("m", 4096, "glm4", 7, "M", "printed by the template")
+    model = chat.ModelInfo("m", 4096, "glm4", 7, "M", "printed by the template", "f1")
     assert model_from_proto(model_to_proto(model)) == model
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from services.common.errors import Reason, SwarmError
 from services.common.settings import Settings
-from services.inference_worker.loading import load
+from services.inference_worker.loading import fingerprint, load
 
 
 def test_an_unknown_tool_format_is_refused_before_the_model_is_looked_for(tmp_path: Path) -> None:
@@ -18,3 +18,13 @@ def test_an_unknown_tool_format_is_refused_before_the_model_is_looked_for(tmp_pa
         load(settings, "Zeus", lambda error: None, threading.Event())
     assert (caught.value.reason, caught.value.param) == (Reason.INVALID_FIELD, "tool_format")
     assert "hermes_json" in caught.value.message
+
+
+def test_who_can_go_on_with_an_answer_has_the_same_file_and_reads_it_in_the_same_way() -> None:
+    assert fingerprint("c0ffee", "hermes_json") == fingerprint("c0ffee", "hermes_json")
+    others = [
+        fingerprint("c0ffee", "hermes_json"),
+        fingerprint("c0ffe", "hermes_json"),
+        fingerprint("c0ffee", "llama3"),
+    ]
+    assert len(set(others)) == 3

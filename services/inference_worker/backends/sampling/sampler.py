@@ -73,6 +73,14 @@ class TokenSampler:
     def observe(self, tokens: Sequence[int]) -> None:
         self._observe(tokens)
 
+    def replay(self, drawn: Sequence[Sampled]) -> None:
+        """As the protocol says: every token has taken as many random numbers as `_choose` takes."""
+        if not self._greedy:
+            each = 2 if self._xtc and self._mirostat is None else 1
+            for _ in range(each * len(drawn)):
+                self._share()
+        self._observe([sampled.token for sampled in drawn])
+
     def close(self) -> None:
         """Nothing to free."""
 

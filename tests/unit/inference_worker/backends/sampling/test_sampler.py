@@ -206,3 +206,14 @@ def test_a_mask_that_allows_nothing_is_told(spec: SamplerSpec) -> None:
 def test_the_reference_knows_what_a_mask_leaves() -> None:
     expected = probabilities(random_row(), SamplerSpec(temperature=1.0, top_k=2), allowed=[1, 2, 3])
     assert np.count_nonzero(expected) == 2
+
+
+@settings(max_examples=200, deadline=None)
+@given(specs, st.integers(0, 12), st.integers(0, 2**32))
+def test_what_another_has_drawn_is_gone_on_with_as_it_would(spec: SamplerSpec, place: int, seed: int) -> None:
+    spec = replace(spec, mirostat=0)
+    rows = np.random.default_rng(seed).normal(0, 3, (16, SIZE)).astype(np.float32)
+    alone, other = (Samplers(rows_of(*rows), Letters()).make(spec) for _ in range(2))
+    whole = [alone.sample(row) for row in range(len(rows))]
+    other.replay(whole[:place])
+    assert [other.sample(row) for row in range(place, len(rows))] == whole[place:]
