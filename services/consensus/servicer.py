@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
 from collections.abc import AsyncIterator
 from contextlib import aclosing
 from typing import Any
@@ -14,7 +15,7 @@ from services.common.chat_proto import event_to_proto, model_to_proto, request_f
 from services.common.errors import Reason, SwarmError
 from services.common.logging import request_id
 from services.common.settings import Settings
-from services.consensus.agent import Agent
+from services.consensus.agent import Agent, Bounds
 from services.consensus.convert import add_status, decide_event_to_proto, question_from_proto
 from services.consensus.decide import Decider
 from services.consensus.events import Question, Spoken
@@ -41,9 +42,12 @@ class ConsensusServicer(consensus_pb2_grpc.ConsensusServiceServicer):
             agent = Agent(
                 self._decider,
                 self._members,
-                steps=self._settings.agent_steps,
-                heartbeat=self._settings.heartbeat,
+                Bounds(
+                    self._settings.agent_steps, self._settings.agent_tokens, self._settings.tool_server_wait
+                ),
+                self._settings.heartbeat,
                 session_id=question.chat.session_id or request_id.get(),
+                run_id=secrets.token_hex(16),
             )
             events = agent.events(question, until)
         else:

@@ -144,6 +144,16 @@ class TestBounds:
         assert [each.sampling.max_tokens for each in worker.requests] == [20, 10]
         assert answer.reason() == "length"
 
+    async def test_the_configured_tokens_bound_all_turns_together(self, tmp_path: Path) -> None:
+        worker, tools = FakeWorker("Zeus"), FakeToolServer()
+        for command in "abc":
+            worker.script(bash(command))
+        async with agent_of(tmp_path, worker, tools, agent_tokens=20) as swarm:
+            answer = await swarm.decide(asked(max_tokens=50))
+        assert [each.sampling.max_tokens for each in worker.requests] == [20, 10]
+        assert answer.reason() == "length"
+        assert answer.content() == "I stopped after 20 tokens without a final answer."
+
     async def test_an_answer_cut_off_is_told(self, tmp_path: Path) -> None:
         worker, tools = FakeWorker("Zeus"), FakeToolServer()
         worker.script([*say("On and")[:1], done(FinishReason.LENGTH)])
@@ -194,12 +204,12 @@ class TestRefusals:
             raise AssertionError
 
         tools.run = hang
-        async with agent_of(tmp_path, worker, tools) as swarm:
+        async with agent_of(tmp_path, worker, tools, tool_server_wait=0.2) as swarm:
             stream = swarm.stream(asked())
             await first(stream, "reasoning")
             await asyncio.wait_for(tools.running_now.wait(), TIMEOUT)
             await tools.kill()
-            with pytest.raises(Exception, match="tool server"):
+            with pytest.raises(Exception, match="took effect is unknown.*bash.*tool server"):
                 await first(stream, "usage")
         assert len(tools.executed) == 1
 
