@@ -6,7 +6,7 @@ SWARM := $(BIN)/swarm
 
 .DEFAULT_GOAL := help
 .PHONY: help setup setup-dev up down status logs config opencode test test-unit test-e2e bench lint format lock \
-        fuzz-worker soak tool-calls tool-formats eval-model train-model clean
+        fuzz-worker soak tool-calls journal tool-formats eval-model train-model clean
 
 help: ## Show the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -62,6 +62,10 @@ tool-calls: setup-dev ## Tool calls there and back, and odd outputs (EXAMPLES=10
 	@SWARM_TOOL_CALLS_EXAMPLES=$(or $(EXAMPLES),10000) SWARM_TOOL_CALLS_FUZZ=$(or $(OUTPUTS),1000000) \
 	  $(BIN)/python -m pytest tests/conformance/test_tool_call_round_trips.py \
 	  tests/conformance/test_tool_call_fuzz.py $(ARGS)
+
+journal: setup-dev ## The tool server killed between execution and reply (KILLS=1000)
+	@SWARM_JOURNAL_KILLS=$(or $(KILLS),1000) $(BIN)/python -m pytest tests/integration/test_tool_server_kills.py \
+	  -s $(ARGS)
 
 tool-formats: setup-dev ## Write the page of tool-call formats anew from what the tests find
 	@$(BIN)/python -m tests.conformance.tool_call_matrix

@@ -34,6 +34,7 @@ LONGEST = 1 << 20
 # Calls from one tidying to the next.
 _TIDY_EVERY = 256
 _VERSION = 1
+_PAGE = 4096
 _FORGOTTEN = "[it ran to its end, but what it returned is no longer kept]"
 
 _SCHEMA = f"""
@@ -142,9 +143,9 @@ def _open(path: Path) -> sqlite3.Connection:
     """Raises sqlite3.Error or OSError; a damaged file is a sqlite3.DatabaseError that says so."""
     if not path.exists():
         _make(path)
-    elif path.stat().st_size == 0:
-        # SQLite takes an empty file for a new one.
-        raise sqlite3.DatabaseError("it is damaged: the file is empty")
+    elif (size := path.stat().st_size) < _PAGE:
+        # SQLite takes an empty file, or one with less than its header, for a new one.
+        raise sqlite3.DatabaseError(f"it is damaged: the file has {size} bytes")
     database = _connect(path)
     try:
         _check(database)
@@ -180,11 +181,12 @@ def _make(path: Path) -> None:
     os.close(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
     database = _connect(new)
     try:
+        database.execute(f"PRAGMA page_size = {_PAGE}")
         database.executescript(_SCHEMA)
     finally:
         database.close()
     new.with_name(new.name + "-journal").unlink(missing_ok=True)
-    os.rename(new, path)
+    new.rename(path)
     folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(folder)

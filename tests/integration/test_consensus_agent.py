@@ -209,7 +209,7 @@ class TestRefusals:
             await first(stream, "reasoning")
             await asyncio.wait_for(tools.running_now.wait(), TIMEOUT)
             await tools.kill()
-            with pytest.raises(Exception, match="took effect is unknown.*bash.*tool server"):
+            with pytest.raises(Exception, match=r"took effect is unknown.*bash.*tool server"):
                 await first(stream, "usage")
         assert len(tools.executed) == 1
 
