@@ -12,7 +12,7 @@ import pytest
 
 from services.common.chat import ToolCall
 from services.common.errors import Reason, SwarmError
-from services.tool_server.journal import Journal
+from services.tool_server.journal import Journal, Known
 from services.tool_server.outcome import Outcome
 from services.tool_server.runs import LONGEST_KEY, STOPPED, UNKNOWN, Runs
 from services.tool_server.sessions import Sessions
@@ -240,6 +240,30 @@ async def test_an_outcome_that_cannot_be_written_is_told_once_and_unknown_afterw
             assert (await place.events(runs))[-1] == DONE
         assert await place.events(runs) == [UNKNOWN]
     assert place.tool.runs == 1
+
+
+async def test_both_are_written_before_anything_follows_from_them(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written: list[str] = []
+    begin, finish = Journal.begin, Journal.finish
+
+    def begun(self: Journal, key: str, digest: str) -> Known | None:
+        assert place.tool.runs == 0
+        known = begin(self, key, digest)
+        written.append("begin")
+        return known
+
+    def finished(self: Journal, key: str, outcome: Outcome) -> None:
+        finish(self, key, outcome)
+        written.append("finish")
+
+    monkeypatch.setattr(Journal, "begin", begun)
+    monkeypatch.setattr(Journal, "finish", finished)
+    place.tool.go.set()
+    async with place.runs() as runs, asyncio.timeout(TIMEOUT):
+        async for event in runs.execute("k", place.sessions.open("s"), CALL, 5):
+            assert written == (["begin", "finish"] if isinstance(event, Outcome) else ["begin"])
 
 
 async def test_many_keys_at_once(place: Place) -> None:
