@@ -35,7 +35,7 @@ async def execute_once(
     """
     for attempt in range(ATTEMPTS):
         try:
-            return await server.execute(session_id, call, key, _remaining(deadline))
+            return await server.execute(session_id, call, _remaining(deadline), key)
         except SwarmError as error:
             if error.reason is Reason.DEADLINE_EXCEEDED:
                 raise _unknown(error, call) from error

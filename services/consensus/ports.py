@@ -73,8 +73,8 @@ class ToolServer(Protocol):
     async def tools(self, timeout: float) -> Sequence[Tool]:
         """Raises SwarmError, TOOL_SERVER_UNAVAILABLE when it cannot be reached."""
 
-    async def execute(self, session_id: str, call: ToolCall, key: str, timeout: float) -> ToolOutcome:
-        """Runs one call to its end, once for all attempts with the same `key`. Not retried here.
+    async def execute(self, session_id: str, call: ToolCall, timeout: float, key: str = "") -> ToolOutcome:
+        """Runs one call to its end; once for all attempts with the same `key`, if it has one. No retry here.
 
         Raises SwarmError: a refusal with the tool server's reason; TOOL_SERVER_UNAVAILABLE, CANCELLED or
         INTERNAL when the reply was lost, which does not say whether the tool ran.

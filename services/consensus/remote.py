@@ -172,7 +172,7 @@ class RemoteToolServer:
             raise self._error(rpc_error) from rpc_error
         return tuple(tool_from_proto(tool) for tool in answer.tools)
 
-    async def execute(self, session_id: str, call: ToolCall, key: str, timeout: float) -> ToolOutcome:
+    async def execute(self, session_id: str, call: ToolCall, timeout: float, key: str = "") -> ToolOutcome:
         request = tools_pb2.ExecuteRequest(
             session_id=session_id, call=call_to_proto(call), idempotency_key=key
         )

@@ -32,7 +32,7 @@ class Script:
     async def tools(self, timeout: float) -> Sequence[Tool]:
         return ()
 
-    async def execute(self, session_id: str, call: ToolCall, key: str, timeout: float) -> ToolOutcome:
+    async def execute(self, session_id: str, call: ToolCall, timeout: float, key: str = "") -> ToolOutcome:
         assert (session_id, call) == ("s", CALL)
         self.keys.append(key)
         self.timeouts.append(timeout)
