@@ -72,6 +72,10 @@ strategies: setup-dev ## Drawn elections for every strategy, new ones each time 
 	@SWARM_STRATEGY_EXAMPLES=$(or $(EXAMPLES),5000) $(BIN)/python -m pytest tests/conformance/test_strategies.py \
 	  --timeout 3600 $(ARGS)
 
+journal: setup-dev ## The tool server killed between execution and reply (KILLS=1000)
+	@SWARM_JOURNAL_KILLS=$(or $(KILLS),1000) $(BIN)/python -m pytest tests/integration/test_tool_server_kills.py \
+	  -s $(ARGS)
+
 tool-formats: setup-dev ## Write the page of tool-call formats anew from what the tests find
 	@$(BIN)/python -m tests.conformance.tool_call_matrix
 

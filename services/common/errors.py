@@ -30,6 +30,8 @@ class Reason(StrEnum):
     SANDBOX_UNAVAILABLE = "SANDBOX_UNAVAILABLE"
     TOOL_NOT_FOUND = "TOOL_NOT_FOUND"
     TOOL_FAILED = "TOOL_FAILED"
+    OUTCOME_UNKNOWN = "OUTCOME_UNKNOWN"
+    JOURNAL_UNAVAILABLE = "JOURNAL_UNAVAILABLE"
     MODEL_FILE_INVALID = "MODEL_FILE_INVALID"
     MODEL_TOO_LARGE = "MODEL_TOO_LARGE"
     TEMPLATE_FAILED = "TEMPLATE_FAILED"
@@ -70,6 +72,8 @@ TABLE: Mapping[Reason, Spelling] = {
     Reason.SANDBOX_UNAVAILABLE: Spelling("FAILED_PRECONDITION", 503, "server_error", "sandbox_unavailable"),
     Reason.TOOL_NOT_FOUND: Spelling("NOT_FOUND", 404, "invalid_request_error", "tool_not_found"),
     Reason.TOOL_FAILED: Spelling("ABORTED", 500, "server_error", "tool_failed"),
+    Reason.OUTCOME_UNKNOWN: Spelling("ABORTED", 500, "server_error", "outcome_unknown"),
+    Reason.JOURNAL_UNAVAILABLE: Spelling("FAILED_PRECONDITION", 503, "server_error", "journal_unavailable"),
     Reason.MODEL_FILE_INVALID: Spelling("FAILED_PRECONDITION", 500, "server_error", "model_file_invalid"),
     Reason.MODEL_TOO_LARGE: Spelling("FAILED_PRECONDITION", 500, "server_error", "model_too_large"),
     Reason.TEMPLATE_FAILED: Spelling("INVALID_ARGUMENT", 400, "invalid_request_error", "template_failed"),

@@ -124,6 +124,14 @@ class Settings(BaseModel):
         description="arguments that do not act and are not compared, name or tool.name, with commas between",
     )
     agent_steps: int = Field(12, ge=1, le=100, description="model turns of one local-swarm-agent request")
+    agent_tokens: int = Field(
+        32_768,
+        ge=1,
+        description="tokens that all turns of one local-swarm-agent request may generate together",
+    )
+    tool_server_wait: float = Field(
+        30.0, ge=0, description="how long the agent waits for a tool server that went away during a call"
+    )
     heartbeat: float = Field(5.0, gt=0, description="pause after which a waiting stream sends a comment")
     drain: float = Field(10.0, ge=0, description="how long a stopping service finishes what it has begun")
 

@@ -32,6 +32,7 @@ from services.consensus.decide import Decider
 from services.consensus.drafts import Draft
 from services.consensus.events import Ballots, DecideEvent, Heartbeat, Question, Spoken
 from services.consensus.narration import Say, narrate
+from services.consensus.once import execute_once
 from services.consensus.ports import Directory, ToolServer
 
 # The same calls so many turns in a row: the model does not come further.
@@ -40,6 +41,7 @@ REPEATS = 3
 _LIST_TOOLS = 10.0
 _SHOWN_CALL = 200
 _SHOWN_RESULT = 400
+_FATAL = (Reason.TOOL_SERVER_UNAVAILABLE, Reason.JOURNAL_UNAVAILABLE, Reason.DEADLINE_EXCEEDED)
 
 
 @dataclass(slots=True)
@@ -54,18 +56,37 @@ class _Turn:
         return Message(Role.ASSISTANT, self.draft.content, reasoning, tool_calls=self.draft.calls)
 
 
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """Of one request: `steps` turns of the model, which generate `tokens` together.
+
+    `tool_server_wait` is in seconds: how long a tool server that went away during a call is waited for.
+    """
+
+    steps: int
+    tokens: int
+    tool_server_wait: float
+
+
 class Agent:
     """One request of the agent model: read `events` once."""
 
     def __init__(
-        self, decider: Decider, directory: Directory, steps: int, heartbeat: float, session_id: str
+        self,
+        decider: Decider,
+        directory: Directory,
+        bounds: Bounds,
+        heartbeat: float,
+        session_id: str,
+        run_id: str,
     ) -> None:
-        """`steps` is the number of model turns at most; `session_id` is the tool server's."""
+        """`session_id` is the tool server's; `run_id` is random, and no other request has it."""
         self._decider = decider
         self._directory = directory
-        self._steps = steps
+        self._bounds = bounds
         self._heartbeat = heartbeat
         self._session_id = session_id
+        self._run_id = run_id
         self._usage = Usage(0, 0, 0, 0)
         self._ballots: Ballots | None = None
         self._announced = False
@@ -92,15 +113,22 @@ class Agent:
             raise SwarmError(
                 Reason.TOOL_SERVER_UNAVAILABLE, "No tool server is in the swarm.", retry_after=2.0
             )
+        async with server.in_use():
+            await self._loop(server, question, deadline, say)
+
+    async def _loop(self, server: ToolServer, question: Question, deadline: float, say: Say) -> None:
+        steps, wanted = self._bounds.steps, question.chat.sampling.max_tokens
         tools = tuple(await server.tools(timeout=min(_LIST_TOOLS, _remaining(deadline))))
         toolbox = Toolbox(tools)
         messages = list(question.chat.messages)
-        limit = question.chat.sampling.max_tokens
+        limit = self._bounds.tokens if wanted is None else min(wanted, self._bounds.tokens)
         history: list[str] = []
-        for step in range(1, self._steps + 1):
-            left = None if limit is None else limit - self._usage.completion_tokens
-            if left is not None and left <= 0 and step > 1:
-                return await self._end("", FinishReason.LENGTH, say)
+        for step in range(1, steps + 1):
+            left = limit - self._usage.completion_tokens
+            if left <= 0 and step > 1:
+                # Who set the limit knows of it.
+                text = "" if limit == wanted else f"I stopped after {limit} tokens without a final answer."
+                return await self._end(text, FinishReason.LENGTH, say)
             sampling = replace(question.chat.sampling, max_tokens=left)
             chat = replace(question.chat, messages=tuple(messages), tools=tools, sampling=sampling)
             turn = await self._think(replace(question, chat=chat), deadline, say)
@@ -115,13 +143,15 @@ class Agent:
             if history[-REPEATS:] == [history[-1]] * REPEATS:
                 text = f"I stopped: the model asked {REPEATS} times in a row for {_line(calls[0])}"
                 return await self._end(text, FinishReason.STOP, say)
-            if step == self._steps:
+            if step == steps:
                 break
             messages.append(turn.message())
             if turn.draft.content:
                 await _progress(turn.draft.content, say)
-            messages.extend([await self._execute(server, call, deadline, say) for call in calls])
-        text = f"I stopped after {self._steps} turns without a final answer; next came {_line(calls[0])}"
+            for index, call in enumerate(calls):
+                key = f"{self._run_id}-{step}-{index}"
+                messages.append(await self._execute(server, call, key, deadline, say))
+        text = f"I stopped after {steps} turns without a final answer; next came {_line(calls[0])}"
         return await self._end(text, FinishReason.STOP, say)
 
     async def _think(self, question: Question, deadline: float, say: Say) -> _Turn:
@@ -152,16 +182,25 @@ class Agent:
                         turn.draft.add(piece)
         return turn
 
-    async def _execute(self, server: ToolServer, call: ToolCall, deadline: float, say: Say) -> Message:
+    async def _execute(
+        self, server: ToolServer, call: ToolCall, key: str, deadline: float, say: Say
+    ) -> Message:
         """The tool's result for the model; what the tool server refuses is told to the model as well."""
         await _progress(f"→ {_line(call)}", say)
         self._waiting_for = f"the tool {shorten(call.name, 60)}"
+
+        async def lost() -> None:
+            self._waiting_for = "the tool server"
+            await _progress("… the tool server's reply was lost; asking again what became of the call", say)
+
+        wait = self._bounds.tool_server_wait
         try:
-            outcome = await server.execute(self._session_id, call, _remaining(deadline))
+            outcome = await execute_once(server, self._session_id, call, key, deadline, wait, lost)
             content, failed = outcome.content, outcome.is_error
         except SwarmError as error:
-            # Whether the tool ran is unknown, or time is up: another try might run it twice.
-            if error.reason in (Reason.TOOL_SERVER_UNAVAILABLE, Reason.DEADLINE_EXCEEDED, Reason.CANCELLED):
+            # No next turn could act on these.
+            if error.reason in _FATAL:
+                await _progress(f"✗ {shorten(error.message, _SHOWN_RESULT)}", say)
                 raise
             content, failed = f"Error: {error.message}", True
         self._waiting_for = "the model"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -66,11 +67,18 @@ class ToolOutcome:
 
 
 class ToolServer(Protocol):
+    def in_use(self) -> AbstractAsyncContextManager[None]:
+        """It stays the one it is, at its address, while the body runs, even if discovery drops it."""
+
     async def tools(self, timeout: float) -> Sequence[Tool]:
-        """Raises SwarmError, UNAVAILABLE when it cannot be reached."""
+        """Raises SwarmError, TOOL_SERVER_UNAVAILABLE when it cannot be reached."""
 
-    async def execute(self, session_id: str, call: ToolCall, timeout: float) -> ToolOutcome:
-        """Runs one call to its end. Never retried: a lost reply does not say whether the tool ran.
+    async def execute(self, session_id: str, call: ToolCall, timeout: float, key: str = "") -> ToolOutcome:
+        """Runs one call to its end; once for all attempts with the same `key`, if it has one. No retry here.
 
-        Raises SwarmError: a refusal with the tool server's reason, UNAVAILABLE when it is gone.
+        Raises SwarmError: a refusal with the tool server's reason; TOOL_SERVER_UNAVAILABLE, CANCELLED or
+        INTERNAL when the reply was lost, which does not say whether the tool ran.
         """
+
+    async def back(self, timeout: float) -> bool:
+        """Waits until it serves; False: it does not within `timeout` seconds."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import asynccontextmanager
 from typing import Any
 
 import grpc
@@ -27,9 +28,12 @@ from swarm.inference.v1 import inference_pb2, inference_pb2_grpc
 from swarm.tools.v1 import tools_pb2, tools_pb2_grpc
 
 _INFERENCE = "swarm.inference.v1.InferenceService"
+_TOOLS = "swarm.tools.v1.ToolService"
 # Longest wait for one health check, and the pause before the next, in seconds.
 _CHECK = 5.0
 _CHECK_PAUSE = 0.1
+# How a stream ends whose server goes away.
+_GOING = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED)
 
 log = structlog.get_logger()
 
@@ -145,6 +149,21 @@ class RemoteToolServer:
         self.address = address
         self._channel = open_channel(address)
         self._stub = tools_pb2_grpc.ToolServiceStub(self._channel)
+        self._health: Any = health_pb2_grpc.HealthStub(self._channel)
+        self._users = 0
+        self._unused = asyncio.Event()
+        self._unused.set()
+
+    @asynccontextmanager
+    async def in_use(self) -> AsyncGenerator[None, None]:
+        self._users += 1
+        self._unused.clear()
+        try:
+            yield
+        finally:
+            self._users -= 1
+            if not self._users:
+                self._unused.set()
 
     async def tools(self, timeout: float) -> Sequence[Tool]:
         try:
@@ -153,8 +172,10 @@ class RemoteToolServer:
             raise self._error(rpc_error) from rpc_error
         return tuple(tool_from_proto(tool) for tool in answer.tools)
 
-    async def execute(self, session_id: str, call: ToolCall, timeout: float) -> ToolOutcome:
-        request = tools_pb2.ExecuteRequest(session_id=session_id, call=call_to_proto(call))
+    async def execute(self, session_id: str, call: ToolCall, timeout: float, key: str = "") -> ToolOutcome:
+        request = tools_pb2.ExecuteRequest(
+            session_id=session_id, call=call_to_proto(call), idempotency_key=key
+        )
         running = self._stub.Execute(request, timeout=timeout)
         try:
             async for event in running:
@@ -165,10 +186,32 @@ class RemoteToolServer:
         finally:
             running.cancel()
         raise SwarmError(
-            Reason.TOOL_FAILED, f"{call.name} ended without a result; whether it took effect is unknown."
+            Reason.TOOL_SERVER_UNAVAILABLE,
+            f"The tool server at {self.address} ended {call.name} without a result.",
+            retry_after=2.0,
         )
 
+    async def back(self, timeout: float) -> bool:
+        loop = asyncio.get_running_loop()
+        request = health_pb2.HealthCheckRequest(service=_TOOLS)
+        until = loop.time() + timeout
+        while (left := until - loop.time()) > 0:
+            watch = self._health.Watch(request, timeout=left, wait_for_ready=True)
+            try:
+                async for answer in watch:
+                    if answer.status == health_pb2.HealthCheckResponse.SERVING:
+                        return True
+            except grpc.aio.AioRpcError as rpc_error:
+                if rpc_error.code() not in _GOING:
+                    # Without a health service, say: it answers, and the next call shows what it can do.
+                    return rpc_error.code() is not grpc.StatusCode.DEADLINE_EXCEEDED
+            finally:
+                watch.cancel()
+        return False
+
     async def close(self) -> None:
+        """Waits until nobody uses it."""
+        await self._unused.wait()
         await self._channel.close()
 
     def _error(self, rpc_error: grpc.aio.AioRpcError) -> SwarmError:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
 import time
 from collections.abc import AsyncIterator
 from contextlib import aclosing
@@ -15,7 +16,7 @@ from services.common.chat_proto import event_to_proto, model_to_proto, request_f
 from services.common.errors import Reason, SwarmError
 from services.common.logging import request_id
 from services.common.settings import Settings
-from services.consensus.agent import Agent
+from services.consensus.agent import Agent, Bounds
 from services.consensus.convert import (
     add_status,
     decide_event_to_proto,
@@ -49,9 +50,12 @@ class ConsensusServicer(consensus_pb2_grpc.ConsensusServiceServicer):
             agent = Agent(
                 self._decider,
                 self._members,
-                steps=self._settings.agent_steps,
-                heartbeat=self._settings.heartbeat,
+                Bounds(
+                    self._settings.agent_steps, self._settings.agent_tokens, self._settings.tool_server_wait
+                ),
+                self._settings.heartbeat,
                 session_id=question.chat.session_id or request_id.get(),
+                run_id=secrets.token_hex(16),
             )
             events = agent.events(question, until)
         else:

@@ -11,13 +11,15 @@ from services.common.errors import SwarmError
 class Outcome:
     """`content` is what the model is told. `reason` is why the tool failed, a constant; empty: it did not.
 
-    A command that ends with a code other than 0 has not failed as a tool: `exit_code` tells.
+    A command that ends with a code other than 0 has not failed as a tool: `exit_code` tells. `replayed`: it
+    is that of an earlier run, out of the journal.
     """
 
     content: str
     reason: str = ""
     exit_code: int | None = None
     truncated: bool = False
+    replayed: bool = False
 
 
 def failed(error: SwarmError) -> Outcome:

@@ -13,6 +13,7 @@ from services.common.chat_proto import call_from_proto, tool_to_proto
 from services.common.errors import invalid
 from services.tool_server.executor import execute
 from services.tool_server.outcome import Outcome
+from services.tool_server.runs import Runs
 from services.tool_server.sessions import Sessions
 from services.tool_server.tools.registry import Registry
 from swarm.tools.v1 import tools_pb2, tools_pb2_grpc
@@ -23,8 +24,9 @@ SERVICE_NAME = "swarm.tools.v1.ToolService"
 class ToolServicer(tools_pb2_grpc.ToolServiceServicer):
     """`max_seconds` is the longest run of a tool, whatever a request asks for."""
 
-    def __init__(self, registry: Registry, sessions: Sessions, max_seconds: float) -> None:
+    def __init__(self, registry: Registry, runs: Runs, sessions: Sessions, max_seconds: float) -> None:
         self._registry = registry
+        self._runs = runs
         self._sessions = sessions
         self._max_seconds = max_seconds
 
@@ -39,7 +41,13 @@ class ToolServicer(tools_pb2_grpc.ToolServiceServicer):
         seconds = self._seconds(request.timeout_seconds)
         call = call_from_proto(request.call)
         session = self._sessions.open(request.session_id)
-        async with aclosing(execute(self._registry, session, call, seconds)) as events:
+        key = request.idempotency_key
+        running = (
+            self._runs.execute(key, session, call, seconds)
+            if key
+            else execute(self._registry, session, call, seconds)
+        )
+        async with aclosing(running) as events:
             async for event in events:
                 yield _event(event)
 
@@ -59,5 +67,6 @@ def _event(event: str | Outcome) -> tools_pb2.ExecuteEvent:
             error_reason=event.reason,
             exit_code=event.exit_code,
             truncated=event.truncated,
+            replayed=event.replayed,
         )
     )

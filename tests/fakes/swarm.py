@@ -23,6 +23,7 @@ from swarm.consensus.v1 import consensus_pb2, consensus_pb2_grpc
 from swarm.inference.v1 import inference_pb2, inference_pb2_grpc
 from tests.fakes.discovery import FakeDiscovery
 from tests.fakes.tool_server import COMMAND_SCHEMA, FakeToolServer
+from tests.fakes.tool_server_process import ToolServerProcess
 from tests.fakes.worker import FakeWorker
 
 BASH = Tool("bash", "Runs it.", COMMAND_SCHEMA)
@@ -193,7 +194,7 @@ def session_led_by(leader: FakeWorker, *others: FakeWorker) -> str:
 
 @contextlib.asynccontextmanager
 async def swarm_of(
-    home: Path, *members: FakeWorker | FakeToolServer, **settings: Any
+    home: Path, *members: FakeWorker | FakeToolServer | ToolServerProcess, **settings: Any
 ) -> AsyncIterator[Swarm]:
     """Consensus with these members, which are running already, in its list."""
     async with FakeDiscovery().running() as discovery:

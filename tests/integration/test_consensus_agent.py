@@ -91,6 +91,35 @@ class TestLoop:
         assert len(sessions) == 1
         assert sessions == {"chosen"} if session else "" not in sessions
 
+    async def test_each_call_has_a_key_of_its_own(self, tmp_path: Path) -> None:
+        worker, tools = FakeWorker("Zeus"), FakeToolServer()
+        for turn in (bash("a"), bash("a"), say("Done."), bash("a"), say("Done.")):
+            worker.script(turn)
+        async with agent_of(tmp_path, worker, tools) as swarm:
+            await swarm.decide(asked())
+            await swarm.decide(asked())
+        keys = [each.idempotency_key for each in tools.executed]
+        assert len(keys) == len(set(keys)) == 3
+        assert all(16 < len(key) <= 200 for key in keys)
+
+    async def test_a_lost_reply_is_asked_for_again_and_told(self, tmp_path: Path) -> None:
+        worker, tools = FakeWorker("Zeus").script(bash("ls")).script(say("Done.")), FakeToolServer()
+        tries = 0
+
+        async def lose_the_first(command: str) -> tuple[str, bool]:
+            nonlocal tries
+            tries += 1
+            if tries == 1:
+                raise SwarmError(Reason.UNAVAILABLE, "gone")
+            return "listed", False
+
+        tools.run = lose_the_first
+        answer = await ask(tmp_path, worker, tools)
+        assert len(tools.executed) == 2
+        assert len({each.idempotency_key for each in tools.executed}) == 1
+        assert worker.requests[1].messages[-1].content == "listed"
+        assert "reply was lost" in answer.reasoning()
+
     async def test_a_tools_error_goes_back_to_the_model(self, tmp_path: Path) -> None:
         worker, tools = FakeWorker("Zeus"), FakeToolServer()
 
@@ -144,6 +173,16 @@ class TestBounds:
         assert [each.sampling.max_tokens for each in worker.requests] == [20, 10]
         assert answer.reason() == "length"
 
+    async def test_the_configured_tokens_bound_all_turns_together(self, tmp_path: Path) -> None:
+        worker, tools = FakeWorker("Zeus"), FakeToolServer()
+        for command in "abc":
+            worker.script(bash(command))
+        async with agent_of(tmp_path, worker, tools, agent_tokens=20) as swarm:
+            answer = await swarm.decide(asked(max_tokens=50))
+        assert [each.sampling.max_tokens for each in worker.requests] == [20, 10]
+        assert answer.reason() == "length"
+        assert answer.content() == "I stopped after 20 tokens without a final answer."
+
     async def test_an_answer_cut_off_is_told(self, tmp_path: Path) -> None:
         worker, tools = FakeWorker("Zeus"), FakeToolServer()
         worker.script([*say("On and")[:1], done(FinishReason.LENGTH)])
@@ -194,12 +233,12 @@ class TestRefusals:
             raise AssertionError
 
         tools.run = hang
-        async with agent_of(tmp_path, worker, tools) as swarm:
+        async with agent_of(tmp_path, worker, tools, tool_server_wait=0.2) as swarm:
             stream = swarm.stream(asked())
             await first(stream, "reasoning")
             await asyncio.wait_for(tools.running_now.wait(), TIMEOUT)
             await tools.kill()
-            with pytest.raises(Exception, match="tool server"):
+            with pytest.raises(Exception, match=r"took effect is unknown.*bash.*tool server"):
                 await first(stream, "usage")
         assert len(tools.executed) == 1
 

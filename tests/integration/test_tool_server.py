@@ -18,7 +18,7 @@ from services.common.errors import Reason
 from services.common.grpc_errors import from_rpc_error
 from services.common.settings import Settings
 from services.discovery.service import running as running_discovery
-from services.tool_server.service import running
+from services.tool_server.service import JOURNAL, running
 from swarm.common.v1 import chat_pb2
 from swarm.discovery.v1 import discovery_pb2, discovery_pb2_grpc
 from swarm.tools.v1 import tools_pb2, tools_pb2_grpc
@@ -33,12 +33,13 @@ class Client:
         self.home = home
 
     def start(
-        self, tool: str, session: str = "s1", seconds: float = 0.0, **arguments: Any
+        self, tool: str, session: str = "s1", seconds: float = 0.0, key: str = "", **arguments: Any
     ) -> grpc.aio.UnaryStreamCall[tools_pb2.ExecuteRequest, tools_pb2.ExecuteEvent]:
         request = tools_pb2.ExecuteRequest(
             session_id=session,
             call=chat_pb2.ToolCall(id="c1", name=tool, arguments_json=json.dumps(arguments)),
             timeout_seconds=seconds,
+            idempotency_key=key,
         )
         return self.stub.Execute(request, timeout=30)
 
@@ -172,9 +173,10 @@ async def test_time_runs_out(client: Client, options: dict[str, float]) -> None:
 
 
 @pytest.mark.usefixtures("sandbox")
-async def test_a_cancelled_call_kills_its_command_at_once(client: Client) -> None:
+@pytest.mark.parametrize("key", ["", "k"], ids=["without a key", "with a key"])
+async def test_a_cancelled_call_kills_its_command_at_once(client: Client, key: str) -> None:
     # The command beats as long as it lives; a second one watches whether the heart stops.
-    call = client.start("bash", command="echo up; while :; do date +%s%N > beat; sleep 0.02; done")
+    call = client.start("bash", key=key, command="echo up; while :; do date +%s%N > beat; sleep 0.02; done")
     assert (await anext(aiter(call))).output.text == "up\n"
     alive = '[ -e beat ] || sleep 0.3; a=$(cat beat); sleep 0.3; [ "$a" = "$(cat beat)" ]'
     assert (await client.call("bash", command=alive)).exit_code == 1
@@ -183,6 +185,28 @@ async def test_a_cancelled_call_kills_its_command_at_once(client: Client) -> Non
     started = time.monotonic()
     while (await client.call("bash", command=still)).exit_code != 0:
         assert time.monotonic() - started < 1.0
+
+
+async def test_a_call_with_a_key_is_done_once(client: Client) -> None:
+    first = await client.call("write", key="k", path="f", content="mine")
+    await client.call("write", path="f", content="another's")
+    again = await client.call("write", key="k", path="f", content="mine")
+    assert (first.content, first.replayed) == ("Created f (4 bytes).", False)
+    assert (again.content, again.replayed) == (first.content, True)
+    assert (await client.call("read", path="f")).content == "another's"
+    call = chat_pb2.ToolCall(id="c", name="read", arguments_json='{"path": "f"}')
+    other = tools_pb2.ExecuteRequest(session_id="s1", call=call, idempotency_key="k")
+    assert await client.refusal(other) == (Reason.INVALID_FIELD, "idempotency_key")
+
+
+async def test_with_a_damaged_journal_only_calls_with_a_key_are_refused(tmp_path: Path) -> None:
+    (tmp_path / JOURNAL).write_text("no journal")
+    async with _served(Settings(home=tmp_path, discovery_port=1)) as client:
+        call = chat_pb2.ToolCall(id="c", name="write", arguments_json='{"path": "f", "content": "x"}')
+        request = tools_pb2.ExecuteRequest(session_id="s1", call=call, idempotency_key="k")
+        assert await client.refusal(request) == (Reason.JOURNAL_UNAVAILABLE, None)
+        assert (await client.call("read", path="f")).error_reason == "NOT_FOUND"
+    assert (tmp_path / JOURNAL).read_text() == "no journal"
 
 
 async def test_what_a_model_gets_wrong_is_a_result(client: Client) -> None:
