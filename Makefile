@@ -6,7 +6,7 @@ SWARM := $(BIN)/swarm
 
 .DEFAULT_GOAL := help
 .PHONY: help setup setup-dev up down status logs config opencode test test-unit test-e2e bench lint format lock \
-        fuzz-worker soak failover journal tool-calls tool-formats strategies eval eval-model train-model \
+        fuzz-worker soak failover journal tool-calls tool-formats strategies eval eval-votes eval-model train-model \
         clean
 
 help: ## Show the targets
@@ -91,6 +91,9 @@ lock: setup-dev ## Renew the locked versions and hashes
 
 eval: setup ## What voting does to accuracy, on simulated voters, held against the formulas (QUICK=1: ten seconds)
 	@$(SWARM) eval --simulated $(if $(QUICK),--quick) $(ARGS)
+
+eval-votes: setup ## What voting is worth with the model that is up; `auto` follows it (QUICK=1: two minutes)
+	@$(SWARM) eval $(if $(QUICK),--most 60 --drawn 20 --seeds 1) $(ARGS)
 
 eval-model: setup ## Evaluate the built-in model on its four sets
 	@$(BIN)/python -m deploy.built_in_model.evaluate $(ARGS)

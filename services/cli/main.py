@@ -17,6 +17,7 @@ from services.cli import status as status_command
 from services.cli import up as up_command
 from services.cli.down import stop
 from services.cli.state import Files
+from services.cli.trial import trial_of
 from services.common.errors import SwarmError
 from services.common.settings import load
 
@@ -99,8 +100,16 @@ def parse(context: typer.Context) -> None:
 )
 def evaluate(context: typer.Context) -> None:
     """Measure what voting does to accuracy: on simulated voters with --simulated, else on a running model."""
-    module = "services.consensus.evaluation" if "--simulated" in context.args else "services.consensus.trial"
-    command = [sys.executable, "-m", module, *context.args]
+    if "--simulated" in context.args:
+        command = [sys.executable, "-m", "services.consensus.evaluation", *context.args]
+    else:
+        settings = load().settings
+        running = Files(settings.home).running()
+        if running is None and not {"--worker", "--help"} & set(context.args):
+            console.print("No swarm is up: `make up` first, or name a worker with --worker host:port.")
+            raise typer.Exit(1)
+        found = trial_of(settings.home, running)
+        command = [sys.executable, "-m", "services.consensus.trial", *found, *context.args]
     raise typer.Exit(subprocess.run(command, check=False).returncode)
 
 

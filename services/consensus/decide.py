@@ -14,7 +14,7 @@ from services.consensus.direct import Direct
 from services.consensus.election import Election
 from services.consensus.events import DecideEvent, Question
 from services.consensus.fanout import Fanout
-from services.consensus.plan import Plan, offers_tools, plan
+from services.consensus.plan import Plan, advised, offers_tools, plan
 from services.consensus.ports import Directory, Worker
 from services.consensus.pulse import Pulse
 from services.consensus.routing import Route, Share, route, spread
@@ -37,6 +37,15 @@ def alike(_model: str, _worker: str) -> float:
     return 1.0
 
 
+# The strategy for a model id by the swarm's own evaluation; empty: no vote, None: there is no evaluation.
+Advise = Callable[[str], str | None]
+
+
+def unknown(_model: str) -> str | None:
+    """No model has been evaluated."""
+    return None
+
+
 @dataclass(frozen=True, slots=True)
 class Rules:
     """The settings that a decision needs; times in seconds. `quorums`: what a call needs to win.
@@ -51,6 +60,7 @@ class Rules:
     quorums: Quorums = field(default_factory=Quorums)
     terms: Terms = field(default_factory=Terms)
     weigh: Weigh = alike
+    advise: Advise = unknown
 
 
 class Decider:
@@ -68,18 +78,17 @@ class Decider:
         planned = plan(question, self._rules.voters)
         floor = question.min_argument_logprob
         check_floor(floor, planned.vote, offers_tools(question.chat))
-        terms = replace(self._rules.terms, min_argument_logprob=floor)
-        if not planned.vote:
-            # Nobody's vote can be refused: who runs the tools has a policy too.
-            terms = replace(terms, policy=())
-        toolbox = Toolbox(question.chat.tools, terms, question.chat.messages)
+        toolbox = self._toolbox(question, planned)
         begun = False
         until = min(deadline, asyncio.get_running_loop().time() + _GRACE)
         for attempt in range(1, _ATTEMPTS + 1):
             found = await self._route(question, until)
             chat = replace(question.chat, model=found.model)
+            settled = advised(planned, self._rules.advise(found.model))
+            if settled.vote != planned.vote:
+                toolbox = self._toolbox(question, settled)
             try:
-                attempt_events = self._attempt(chat, planned, question.early_stop, found, toolbox, deadline)
+                attempt_events = self._attempt(chat, settled, question.early_stop, found, toolbox, deadline)
                 async with aclosing(attempt_events) as events:
                     async for event in events:
                         begun = True
@@ -90,6 +99,13 @@ class Decider:
                 # be away now: ask another, or wait until one is back.
                 if begun or error.reason is not Reason.UNAVAILABLE or attempt == _ATTEMPTS:
                     raise
+
+    def _toolbox(self, question: Question, planned: Plan) -> Toolbox:
+        terms = replace(self._rules.terms, min_argument_logprob=question.min_argument_logprob)
+        if not planned.vote:
+            # Nobody's vote can be refused: who runs the tools has a policy too.
+            terms = replace(terms, policy=())
+        return Toolbox(question.chat.tools, terms, question.chat.messages)
 
     def _election(
         self, chat: ChatRequest, planned: Plan, entry: Entry, stop: str, toolbox: Toolbox, pulse: Pulse

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from services.common.chat import ChatRequest, Sampling, ToolChoiceMode
 from services.common.errors import invalid
@@ -15,10 +15,14 @@ LIMIT = 32
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """`entry`: the strategy by which the candidates vote; None: every one is an answer of its own."""
+    """`entry`: the strategy by which the candidates vote; None: every one is an answer of its own.
+
+    `open`: the request left it to the swarm, so what the swarm has found out about the model counts.
+    """
 
     candidates: int
     entry: Entry | None = None
+    open: bool = False
 
     @property
     def vote(self) -> bool:
@@ -47,7 +51,18 @@ def plan(question: Question, configured_voters: int) -> Plan:
         return Plan(1)
     voted = entry is not None or offers_tools(question.chat)
     voters = question.voters or (configured_voters if voted else 1)
-    return Plan(voters, (entry or CATALOGUE["tool_vote"]) if voters > 1 else None)
+    if voters == 1:
+        return Plan(1)
+    left_open = entry is None and not question.voters and question.min_argument_logprob is None
+    return Plan(voters, entry or CATALOGUE["tool_vote"], left_open)
+
+
+def advised(planned: Plan, advice: str | None) -> Plan:
+    """With what an evaluation of the model says: a strategy's name, empty for no vote, None: unknown."""
+    if not planned.open or advice is None:
+        return planned
+    entry = CATALOGUE.get(advice)
+    return replace(planned, entry=entry) if entry is not None and entry.votes else Plan(1)
 
 
 def greedy(sampling: Sampling) -> bool:

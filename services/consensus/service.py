@@ -17,6 +17,7 @@ from services.consensus.outcomes import Outcomes, outcomes_file
 from services.consensus.servicer import ConsensusServicer, SwarmAsWorker
 from services.consensus.strategies.quorum import Quorums
 from services.consensus.terms import terms_from
+from services.consensus.trial import merit
 from services.consensus.weights import Voter
 from swarm.consensus.v1 import consensus_pb2_grpc
 from swarm.discovery.v1 import discovery_pb2
@@ -47,6 +48,7 @@ async def running(
         ),
         terms_from(settings.not_acting, settings.tool_risks, settings.vote_policy),
         weigh=lambda model, worker: outcomes.weight(Voter(worker, model)),
+        advise=lambda model: merit.advice(settings.home / "evaluations", model),
     )
     decider = Decider(members, rules)
     server = ServiceServer("consensus", address or settings.address("consensus"), settings.drain)

@@ -1,4 +1,4 @@
-"""Run the trial against a swarm that is up: python -m services.consensus.trial --help."""
+"""Asks a running model and compares every way to answer. What `swarm eval` calls."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ from rich.table import Table
 from services.common.channel import open_channel
 from services.common.errors import SwarmError
 from services.consensus.remote import RemoteToolServer, RemoteWorker
-from services.consensus.strategies.base import Strategy
-from services.consensus.strategies.tool_vote import ToolVote
+from services.consensus.strategies.catalogue import CATALOGUE, build
+from services.consensus.strategies.quorum import Quorums
 from services.consensus.trial.bootstrap import Interval
-from services.consensus.trial.compare import Marked, Row, compare
+from services.consensus.trial.compare import Marked, Row, Rule, compare
 from services.consensus.trial.items import BadItemError, Item, arithmetic, functions, read_items
 from services.consensus.trial.merit import merit_of, save
 from services.consensus.trial.run import Setting, trial
@@ -35,12 +35,17 @@ _SEED = 1
 _WIDTH = 130
 
 
-def strategies() -> dict[str, Strategy]:
-    return {"tool_vote": ToolVote()}
+def rules() -> dict[str, Rule]:
+    """Those that vote, but for those by the order of arrival, which is not the candidates'."""
+    return {
+        entry.name: Rule(build(entry.name, quorum=Quorums()), entry.sees_all)
+        for entry in CATALOGUE.values()
+        if entry.votes and not entry.by_arrival
+    }
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(prog="swarm eval", description=__doc__)
     parser.add_argument("--worker", required=True, help="the worker's address, host:port")
     parser.add_argument("--tool-server", default="", help="runs the code that answers contain")
     parser.add_argument("--items", type=Path, nargs="*", default=[], help="files of items, one JSON a line")
@@ -89,7 +94,7 @@ async def _run(options: argparse.Namespace, items: Sequence[Item], console: Cons
         await worker.retire()
         if server is not None:
             await server.close()
-    tried = strategies()
+    tried = rules()
     groups: dict[str, list[Marked]] = defaultdict(list)
     for each in marked:
         groups[each.answers.item.kind].append(each)

@@ -21,6 +21,14 @@ GREEDY, SAMPLE, RANDOM, LIKELIEST, ORACLE = "greedy", "sample", "random_pick", "
 
 
 @dataclass(frozen=True, slots=True)
+class Rule:
+    """A strategy, and whether its votes compare answers in words."""
+
+    strategy: Strategy
+    words: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Marked:
     """Answers with what is right of them, in the same shape."""
 
@@ -53,14 +61,14 @@ class _Score:
     seconds: float | None = None
 
 
-def compare(marked: Sequence[Marked], strategies: Mapping[str, Strategy], seed: int) -> list[Row]:
+def compare(marked: Sequence[Marked], rules: Mapping[str, Rule], seed: int) -> list[Row]:
     """One row for each way. Where a vote decides nothing the swarm answers in words: that is not right.
 
     Raises ValueError if there is nothing to compare.
     """
     ways: dict[str, list[_Score]] = {}
     for each in marked:
-        for way, score in _scores(each, strategies).items():
+        for way, score in _scores(each, rules).items():
             ways.setdefault(way, []).append(score)
     if not ways:
         raise ValueError("marked: at least one item is wanted")
@@ -83,7 +91,7 @@ def compare(marked: Sequence[Marked], strategies: Mapping[str, Strategy], seed: 
     return rows
 
 
-def _scores(marked: Marked, strategies: Mapping[str, Strategy]) -> dict[str, _Score]:
+def _scores(marked: Marked, rules: Mapping[str, Rule]) -> dict[str, _Score]:
     answers, samples = marked.answers, marked.samples
     seeds = len(samples)
     drawn = list(zip(answers.samples, samples, strict=True))
@@ -96,11 +104,11 @@ def _scores(marked: Marked, strategies: Mapping[str, Strategy]) -> dict[str, _Sc
         LIKELIEST: _Score(sum(flags[_likeliest(drafts)] for drafts, flags in drawn) / seeds, spent),
     }
     toolbox = Toolbox(answers.item.tools)
-    for name, strategy in strategies.items():
+    for name, rule in rules.items():
         right = undecided = 0
         for drafts, flags in drawn:
-            votes = [draft.vote(toolbox) for draft in drafts]
-            verdict = strategy.decide(votes, len(votes))
+            votes = [draft.vote(toolbox, rule.words) for draft in drafts]
+            verdict = rule.strategy.decide(votes, len(votes))
             if verdict.state is State.WON and verdict.winners:
                 right += flags[spokesman(verdict, votes, 0)]
             else:

@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 
-from services.common.chat import Accepted, ChatRequest, PrefillProgress, Sampling, Usage
+from services.common.chat import Accepted, ChatRequest, DrawnTokens, PrefillProgress, Sampling, Usage
 from services.consensus.drafts import Draft
 from services.consensus.ports import Worker
 from services.consensus.trial.items import Item
@@ -54,7 +54,9 @@ async def gather(
 
 
 def _request(model: str, item: Item, candidates: int, sampling: Sampling) -> ChatRequest:
-    limited = Sampling(temperature=sampling.temperature, seed=sampling.seed, max_tokens=_MOST_TOKENS)
+    limited = Sampling(
+        temperature=sampling.temperature, seed=sampling.seed, max_tokens=_MOST_TOKENS, top_logprobs=0
+    )
     return ChatRequest(model, item.messages, item.tools, sampling=limited, candidates=candidates)
 
 
@@ -62,6 +64,6 @@ async def _ask(worker: Worker, request: ChatRequest, timeout: float) -> tuple[Dr
     drafts = tuple(Draft(number, worker.name) for number in range(request.candidates))
     async with aclosing(worker.chat(request, timeout)) as events:
         async for event in events:
-            if not isinstance(event, Accepted | PrefillProgress | Usage):
+            if not isinstance(event, Accepted | PrefillProgress | Usage | DrawnTokens):
                 drafts[event.candidate].add(event)
     return drafts

@@ -97,6 +97,14 @@ def load(folder: Path, model: str) -> Merit | None:
         return None
 
 
+def advice(folder: Path, model: str) -> str | None:
+    """The strategy that pays with this model, empty if none does; None: nothing is known of it."""
+    known = load(folder, model)
+    if known is None:
+        return None
+    return known.best.strategy if known.best else ""
+
+
 def _merit(entry: dict[str, Any]) -> Merit:
     gains = tuple(
         Gain(str(each["strategy"]), Interval(**each["gain"]), float(each["tokens"]))

@@ -195,7 +195,9 @@ class TestOneCandidate:
     @pytest.mark.parametrize("seed", range(12))
     async def test_wherever_the_worker_dies_nothing_is_lost_or_said_twice(self, seed: int) -> None:
         steps = answer(seed)
-        events = list(Speaker("", [steps], seed=seed)._events(ChatRequest("tiny", (), tell_drawn_tokens=True)))
+        events = list(
+            Speaker("", [steps], seed=seed)._events(ChatRequest("tiny", (), tell_drawn_tokens=True))
+        )
         for place in range(1, len(events) + 1):
             dying = Speaker("Dying", [steps], [place], seed=seed)
             heir = Speaker("Heir", [steps], seed=seed + place)

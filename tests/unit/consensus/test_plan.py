@@ -9,7 +9,7 @@ import pytest
 from services.common.chat import ChatRequest, Sampling, Tool
 from services.common.errors import Reason, SwarmError
 from services.consensus.events import Question
-from services.consensus.plan import plan
+from services.consensus.plan import advised, plan
 from services.consensus.strategies.catalogue import CATALOGUE, STOPS
 
 
@@ -64,3 +64,26 @@ def test_an_unknown_name_is_answered_with_those_that_are_known() -> None:
         planned(early_stop="soon")
     assert caught.value.param == "swarm.early_stop"
     assert all(name in caught.value.message for name in ("'soon'", *STOPS))
+
+
+@pytest.mark.parametrize(
+    ("advice", "more", "found"),
+    [
+        (None, {}, (3, "tool_vote")),
+        ("", {}, (1, None)),
+        ("majority", {}, (3, "majority")),
+        # What a later version could not name, and what is no vote.
+        ("divination", {}, (1, None)),
+        ("best_worker", {}, (1, None)),
+        # The request has asked for votes.
+        ("", {"voters": 5}, (5, "tool_vote")),
+        ("", {"strategy": "mbr"}, (3, "mbr")),
+        ("", {"min_argument_logprob": -1.0}, (3, "tool_vote")),
+    ],
+)
+def test_an_evaluation_decides_what_a_request_leaves_open(
+    advice: str | None, more: dict[str, Any], found: tuple[int, str | None]
+) -> None:
+    question = Question(ChatRequest("tiny", (), tools=(Tool("bash"),)), **more)
+    settled = advised(plan(question, 3), advice)
+    assert (settled.candidates, settled.entry.name if settled.entry else None) == found

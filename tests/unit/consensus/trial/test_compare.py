@@ -23,14 +23,24 @@ from services.consensus.drafts import Draft
 from services.consensus.strategies.tool_vote import ToolVote
 from services.consensus.trial import merit as merits
 from services.consensus.trial.bootstrap import interval
-from services.consensus.trial.compare import GREEDY, LIKELIEST, ORACLE, RANDOM, SAMPLE, Marked, Row, compare
+from services.consensus.trial.compare import (
+    GREEDY,
+    LIKELIEST,
+    ORACLE,
+    RANDOM,
+    SAMPLE,
+    Marked,
+    Row,
+    Rule,
+    compare,
+)
 from services.consensus.trial.gather import Answers
 from services.consensus.trial.items import Item, OneCall
 from services.consensus.trial.merit import Merit, merit_of
 
 TOOLS = (Tool("read", parameters_json='{"type": "object", "properties": {"n": {"type": "integer"}}}'),)
 RIGHT = 0
-VOTE = {"tool_vote": ToolVote()}
+VOTE = {"tool_vote": Rule(ToolVote())}
 
 
 def call(candidate: int, n: int, logprob: float = -1.0) -> Draft:
@@ -122,6 +132,14 @@ def test_the_gain_is_over_the_better_of_one_sample_and_greedy() -> None:
     found = merit_of("m", compare(items, VOTE, 1), ["tool_vote"], 30, 5, 0.8)
     assert found.gains[0].gain.mean == 0.0
     assert found.best is None
+
+
+def test_advice_is_a_strategy_or_no_vote_or_nothing(tmp_path: Path) -> None:
+    assert merits.advice(tmp_path, "m") is None
+    merits.save(tmp_path, measured(20, 40))
+    assert merits.advice(tmp_path, "m") == "tool_vote"
+    merits.save(tmp_path, measured(1, 40))
+    assert merits.advice(tmp_path, "m") == ""
 
 
 def test_what_was_found_is_kept_by_model(tmp_path: Path) -> None:
