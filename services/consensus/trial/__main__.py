@@ -32,7 +32,7 @@ from swarm.inference.v1 import inference_pb2, inference_pb2_grpc
 
 _SEED = 1
 # Columns of the tables, also where the output is a file.
-_WIDTH = 130
+_WIDTH = 150
 
 
 def rules() -> dict[str, Rule]:
