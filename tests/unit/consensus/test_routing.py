@@ -123,6 +123,11 @@ class TestListed:
         assert [model.id for model in found] == ["local-swarm", "local-swarm-agent", "a", "b"]
         assert [model.context_length for model in found] == [8192, 8192, 2048, 8192]
 
+    def test_a_swarm_does_not_say_that_it_goes_on_with_others_answers(self) -> None:
+        """Which of its workers are alike is for itself to know."""
+        marked = tuple(replace(each, fingerprint="f") for each in seat("1", "a").models)
+        assert {model.fingerprint for model in listed([replace(seat("1", "a"), models=marked)])} == {""}
+
     def test_nothing_without_a_worker_that_is_there(self) -> None:
         assert listed([]) == []
         assert listed([replace(seat("1", "a"), usable=False)]) == []
