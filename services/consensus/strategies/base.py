@@ -17,7 +17,8 @@ class Kind(StrEnum):
     WORDS = "words"
     # Ended by the token limit inside a tool call: there is no complete call to vote for.
     CUT_OFF = "cut_off"
-    # Calls that no offered tool accepts: a vote for nothing, unless the strategy says otherwise.
+    # Calls that no offered tool accepts: a vote for nothing, unless the strategy says otherwise. Without a
+    # key: calls that policy or request refuse, which never win.
     INVALID = "invalid"
     # The worker died, was too slow or refused: a vote for nothing that still counts as one.
     LOST = "lost"
