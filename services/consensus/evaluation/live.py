@@ -18,6 +18,8 @@ from services.consensus.events import Ballots, Question, Spoken
 from services.consensus.ports import ToolServer
 from services.consensus.remote import RemoteWorker
 from services.consensus.strategies.base import Kind
+from services.consensus.strategies.risk import Risk
+from services.consensus.terms import Terms
 from swarm.discovery.v1 import discovery_pb2
 
 # In seconds: for a process to serve, for it to end, and for one item.
@@ -59,7 +61,9 @@ async def voters(count: int) -> AsyncIterator[Decider]:
         workers = [RemoteWorker(_member(slot, port), lambda: None) for slot, port in enumerate(ports)]
         for worker in workers:
             stack.push_async_callback(worker.retire)
-        yield Decider(_Listed(workers), Rules(count, round_timeout=_ITEM, heartbeat=_ITEM))
+        # The formulas ask for two thirds: the quorum of a tool that only reads.
+        terms = Terms(classes=(("*", Risk.READING),))
+        yield Decider(_Listed(workers), Rules(count, round_timeout=_ITEM, heartbeat=_ITEM, terms=terms))
 
 
 async def outcome(
