@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Callable
 
 import structlog
@@ -34,7 +35,7 @@ STREAM_HEADERS = [
 ]
 
 
-class Answer(Response):
+class Answer(Response, ABC):
     """Makes the call when it is sent, not before, so that nothing can leak between the two."""
 
     def __init__(self, decide: Callable[[], Decision], choices: int, lifetime: Lifetime) -> None:
@@ -55,8 +56,9 @@ class Answer(Response):
             self._lifetime.remove(decision)
             decision.cancel()
 
+    @abstractmethod
     async def answer(self, decision: Decision, scope: Scope, receive: Receive, send: Send) -> None:
-        raise NotImplementedError
+        """Reads the decision to its end and sends it."""
 
 
 class WholeAnswer(Answer):

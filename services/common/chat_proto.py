@@ -1,4 +1,8 @@
-"""The words of `chat.py` to and from `swarm.common.v1` and `swarm.inference.v1`."""
+"""The words of `chat.py` to and from `swarm.common.v1` and `swarm.inference.v1`.
+
+Longer than other modules because each word's two directions stand side by side, and all words in one place:
+what is forgotten in one direction is seen in the other.
+"""
 
 from __future__ import annotations
 
